@@ -1,0 +1,84 @@
+# Every target does its own set-up: Python 3.11 or later and make are enough (for the integration
+# tests, also a Docker engine, or root on Debian; see integration/README.md).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+READY := $(VENV)/.ready
+BIN := $(VENV)/bin
+CODE := $(wildcard swarmroll tests integration bench)
+
+.PHONY: help
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: venv
+venv: $(READY) ## Make .venv with everything needed for developing.
+
+$(READY): requirements/dev.txt setup.cfg scripts/make-venv
+	@scripts/make-venv $(VENV)
+	@touch $@
+
+.PHONY: test
+test: ## Run everything that CI runs: lint, types, unit, integration.
+	@$(MAKE) lint
+	@$(MAKE) types
+	@$(MAKE) unit
+	@$(MAKE) integration
+
+.PHONY: test-all
+test-all: ## The same, with every integration test on every engine.
+	@$(MAKE) lint
+	@$(MAKE) types
+	@$(MAKE) unit
+	@$(MAKE) integration EVERYTHING=--everything
+
+.PHONY: lint
+lint: $(READY) ## Check style and format.
+	@echo "lint: ruff"
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+
+.PHONY: format
+format: $(READY) ## Mend style and format where that can be done for you.
+	@$(BIN)/ruff check --quiet --fix .
+	@$(BIN)/ruff format --quiet .
+
+.PHONY: types
+types: $(READY) ## Check types.
+	@echo "types: mypy"
+	@$(BIN)/mypy --no-error-summary $(CODE)
+
+.PHONY: unit
+unit: $(READY) ## Run the tests in memory; every branch of the core has to be covered.
+	@echo "unit: pytest with coverage"
+	@$(BIN)/pytest --quiet --cov --cov-report= $(ARGS)
+	@$(BIN)/coverage report --skip-covered
+	@echo "unit: every branch of swarmroll/core is covered?"
+	@$(BIN)/coverage report --include='swarmroll/core/*' --fail-under=100
+
+.PHONY: integration
+integration: $(READY) ## Run the tests on real swarms; ARGS go to pytest.
+	@echo "integration: real swarms"
+	@$(BIN)/python -m integration.lab.run $(EVERYTHING) $(ARGS)
+
+.PHONY: demo
+demo: $(READY) ## Show a rolling update and a rollback on a real swarm.
+	@$(BIN)/python -m integration.demo
+
+.PHONY: bench
+bench: $(READY) ## Measure.
+	@$(BIN)/python -m bench.run $(ARGS)
+
+.PHONY: lock
+lock: $(READY) ## Pin requirements/dev.in anew.
+	@scripts/lock-requirements $(VENV)
+
+.PHONY: clean
+clean: ## Remove what the other targets made here.
+	@rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* htmlcov
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +

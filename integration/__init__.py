@@ -1,0 +1,1 @@
+"""Tests against real, multi-node swarms."""

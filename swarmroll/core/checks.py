@@ -1,0 +1,83 @@
+"""Preflight: what is wrong with a rollout before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from swarmroll.core.findings import Finding, Severity
+from swarmroll.core.snapshot import Service, UpdateState
+from swarmroll.core.spec import ServiceSpec, UpdateConfig
+
+
+def unattended_rollback(baseline: ServiceSpec | None) -> str | None:
+    """
+    Why the engine cannot be trusted to roll back to this spec by itself; None if it can.
+
+    The engine rolls back under the rollback config inside the restored spec, which it never
+    validates (swarmkit manager/controlapi/service.go), and an action of ``rollback`` there ends
+    as ``completed`` (manager/orchestrator/update/updater.go).
+    """
+    if baseline is None:
+        return "there is no last known good spec to go back to"
+    config: UpdateConfig = baseline.effective_rollback_config
+    if config.parallelism < 1:
+        return "its rollback config has parallelism 0, which replaces every task at once"
+    if config.failure_action == "rollback":
+        return "its rollback config has failure action 'rollback', which hides a failed rollback"
+    if not 0 <= config.max_failure_ratio <= 1:
+        return f"its rollback config has max failure ratio {config.max_failure_ratio:g}"
+    return None
+
+
+def of_service(service: Service) -> Iterator[Finding]:
+    """What the service's own state says against a rollout now."""
+    status = service.update_status
+    if status is not None and status.state in (UpdateState.PAUSED, UpdateState.ROLLBACK_PAUSED):
+        yield Finding(
+            code="update-paused",
+            severity=Severity.ERROR,
+            message=f"an earlier update of {service.name} stands paused: {status.message}",
+            fix="allow 'update-paused' to roll over it, or put the old spec back first",
+        )
+    if status is not None and status.state in (UpdateState.UPDATING, UpdateState.ROLLBACK_STARTED):
+        yield Finding(
+            code="update-in-progress",
+            severity=Severity.WARNING,
+            message=f"another update of {service.name} is in progress; it is waited for",
+        )
+
+
+def of_target(target: ServiceSpec) -> Iterator[Finding]:
+    """What the new spec itself says."""
+    if target.has_legacy_networks:
+        yield Finding(
+            code="legacy-networks",
+            severity=Severity.ERROR,
+            message="the spec names networks at its top level, which engines from 29 on ignore",
+            fix="move them to TaskTemplate.Networks",
+        )
+
+
+def of_way_back(
+    baseline: ServiceSpec | None, why_not: str, on_failure: str
+) -> Iterator[Finding]:
+    """Whether the old spec can be put back, and whether without anybody watching."""
+    if on_failure != "rollback":
+        return
+    if baseline is None:
+        yield Finding(
+            code="no-baseline",
+            severity=Severity.WARNING,
+            message=f"nothing to roll back to: {why_not}; a failure pauses instead",
+            fix="a release that completes becomes the next baseline",
+        )
+        return
+    unsafe = unattended_rollback(baseline)
+    if unsafe is not None:
+        yield Finding(
+            code="no-unattended-rollback",
+            severity=Severity.WARNING,
+            message=f"the engine is not asked to roll back by itself, since {unsafe};"
+            " this process does it while it lives",
+            fix="give the service a rollback config with parallelism 1 and action pause",
+        )

@@ -1,0 +1,147 @@
+"""What observers are told: one frozen value for each thing that happened."""
+
+from __future__ import annotations
+
+import attrs
+
+from swarmroll.core.failure import Failure
+from swarmroll.core.findings import Finding
+from swarmroll.core.phases import Transition
+from swarmroll.core.plan import Plan
+from swarmroll.core.report import Evidence, Report
+from swarmroll.core.snapshot import SlotKey
+from swarmroll.core.state import Purpose, State
+
+
+@attrs.frozen(kw_only=True)
+class Event:
+    """
+    Something that happened in a rollout.
+
+    Attributes:
+        rollout_id: Which rollout.
+        service: Name of its service.
+        at: Driver's wall clock, seconds since the epoch.
+    """
+
+    rollout_id: str
+    service: str
+    at: float
+
+
+@attrs.frozen(kw_only=True)
+class Started(Event):
+    """A rollout began; nothing is written yet."""
+
+    plan: Plan
+
+
+@attrs.frozen(kw_only=True)
+class Moved(Event):
+    """The rollout went to another phase."""
+
+    transition: Transition
+
+
+@attrs.frozen(kw_only=True)
+class Wrote(Event):
+    """A spec was seen stored that this rollout had sent."""
+
+    purpose: Purpose
+    image: str
+
+
+@attrs.frozen(kw_only=True)
+class TaskMade(Event):
+    """A task of the spec that is being rolled out (or put back) was seen for the first time."""
+
+    slot: SlotKey
+    task_id: str
+
+
+@attrs.frozen(kw_only=True)
+class TaskRunning(Event):
+    """Such a task runs; with a health check, it is healthy."""
+
+    slot: SlotKey
+    task_id: str
+
+
+@attrs.frozen(kw_only=True)
+class TaskFailed(Event):
+    """Such a task failed: told at once; the evidence follows when it is saved."""
+
+    failure: Failure
+
+
+@attrs.frozen(kw_only=True)
+class TaskDisplaced(Event):
+    """Such a task was stopped through no fault of the release."""
+
+    slot: SlotKey
+    task_id: str
+
+
+@attrs.frozen(kw_only=True)
+class EvidenceSaved(Event):
+    """What could still be had of a failed task."""
+
+    evidence: Evidence
+
+
+@attrs.frozen(kw_only=True)
+class Adopted(Event):
+    """Somebody else changed replicas or service labels, and it was let be."""
+
+    change: str
+
+
+@attrs.frozen(kw_only=True)
+class Noted(Event):
+    """Something else to tell."""
+
+    note: str
+
+
+@attrs.frozen(kw_only=True)
+class Found(Event):
+    """A finding made on the way."""
+
+    finding: Finding
+
+
+@attrs.frozen(kw_only=True)
+class Finished(Event):
+    """The driver stops: the rollout has ended, is paused, or is left to others."""
+
+    report: Report
+
+
+def between(old: State, new: State, at: float) -> tuple[Event, ...]:
+    """What happened from one state to the next, in a sensible order."""
+    who = {"rollout_id": new.plan.id, "service": new.plan.service}
+    events: list[Event] = []
+    if old.intent is not None and new.intent is None and new.expected is not old.expected:
+        events.append(
+            Wrote(**who, at=at, purpose=old.intent.purpose, image=old.intent.spec.image)
+        )
+    for id, sighting in new.seen.items() if new.expected is not None else ():
+        before = old.seen.get(id)
+        if before is None:
+            events.append(TaskMade(**who, at=at, slot=sighting.slot, task_id=id))
+        if sighting.running_since is not None and (before is None or before.running_since is None):
+            events.append(TaskRunning(**who, at=at, slot=sighting.slot, task_id=id))
+    for failure in new.failures[len(old.failures) :]:
+        events.append(TaskFailed(**who, at=at, failure=failure))
+    for id, slot in new.displaced.items():
+        if id not in old.displaced:
+            events.append(TaskDisplaced(**who, at=at, slot=slot, task_id=id))
+    for change in new.adopted[len(old.adopted) :]:
+        events.append(Adopted(**who, at=at, change=change))
+    for finding in new.findings[len(old.findings) :]:
+        events.append(Found(**who, at=at, finding=finding))
+    for note in new.notes[len(old.notes) :]:
+        events.append(Noted(**who, at=at, note=note))
+    for transition in new.transitions[len(old.transitions) :]:
+        events.append(Moved(**who, at=at, transition=transition))
+    return tuple(events)

@@ -1,0 +1,102 @@
+"""What a look teaches about tasks: who runs since when, who failed, who was displaced."""
+
+from __future__ import annotations
+
+import attrs
+
+from swarmroll.core.failure import Failure, Fate, fate
+from swarmroll.core.phases import Phase
+from swarmroll.core.proof import Sighting, clean
+from swarmroll.core.redact import mask_text, secrets_of
+from swarmroll.core.snapshot import Depth, NodeState, Task
+from swarmroll.core.turn import Turn
+
+BEFORE = (Phase.PENDING, Phase.PREPARING)
+GOING_BACK = (Phase.ROLLING_BACK, Phase.RESTORING)
+
+
+def observe(turn: Turn) -> bool:
+    """
+    Take in the tasks of a look.
+
+    Returns:
+        False if something can only be judged with the nodes in sight: look deeper first.
+    """
+    snapshot = turn.snapshot
+    if snapshot.depth < Depth.TARGET:
+        return True
+    turn.set(looked_at=snapshot.taken_at)
+    if snapshot.depth >= Depth.NODES:
+        turn.set(nodes=snapshot.nodes)
+    mine = [task for task in snapshot.tasks if _is_mine(turn, task)]
+    if turn.state.phase in BEFORE:
+        _sight(turn, [task for task in mine if task.runnable])
+        return True
+    _sight(turn, mine)
+    _measure_progress(turn, mine)
+    ended = [task for task in mine if _newly_ended(turn, task)]
+    if not ended:
+        return True
+    if snapshot.depth < Depth.NODES:
+        return False
+    for task in ended:
+        _bury(turn, task)
+    return True
+
+
+def _is_mine(turn: Turn, task: Task) -> bool:
+    """Whether it is a task that this direction of the rollout has made."""
+    state = turn.state
+    return task.id not in state.older and clean(task, state.goal, state.nodes)
+
+
+def _sight(turn: Turn, mine: list[Task]) -> None:
+    now, wall = turn.snapshot.taken_at, turn.snapshot.wall
+    seen = dict(turn.state.seen)
+    for task in mine:
+        sighting = seen.get(task.id) or Sighting(slot=task.slot_key)
+        if task.running and sighting.running_since is None:
+            sighting = attrs.evolve(sighting, running_since=now, running_at=wall)
+        seen[task.id] = sighting
+    turn.set(seen=seen)
+
+
+def _measure_progress(turn: Turn, mine: list[Task]) -> None:
+    running = len({task.slot_key for task in mine if task.running})
+    if running > turn.state.progress:
+        turn.set(progress=running, progress_at=turn.now)
+
+
+def _newly_ended(turn: Turn, task: Task) -> bool:
+    state = turn.state
+    if task.id in state.displaced or any(f.task_id == task.id for f in state.failures):
+        return False
+    node = state.nodes.get(task.node_id)
+    lost = not task.runnable and (node is None or node.state is NodeState.DOWN)
+    return task.state.terminal or lost
+
+
+def _bury(turn: Turn, task: Task) -> None:
+    """Record what became of a task that ended."""
+    state = turn.state
+    match fate(task, state.nodes):
+        case Fate.ALIVE:
+            return
+        case Fate.DISPLACED:
+            turn.set(displaced={**state.displaced, task.id: task.slot_key})
+        case Fate.FAILED:
+            node = state.nodes.get(task.node_id)
+            failure = Failure(
+                task_id=task.id,
+                slot=task.slot_key,
+                node=(node.hostname if node else "") or task.node_id,
+                state=task.state.name.lower(),
+                error=mask_text(task.error, secrets_of(state.goal)),
+                exit_code=task.exit_code,
+                message=task.message,
+                image=task.image,
+                at=turn.snapshot.wall,
+                in_rollback=state.phase in GOING_BACK,
+            )
+            turn.set(failures=(*state.failures, failure))
+            turn.save(task, failure)

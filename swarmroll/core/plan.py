@@ -1,0 +1,424 @@
+"""What would change, in steps: a plan is a value, and printing it is the dry run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
+
+import attrs
+
+from swarmroll.core import checks
+from swarmroll.core.diff import Diff
+from swarmroll.core.dirty import dirty, restarts as can_restart
+from swarmroll.core.estimate import update_seconds
+from swarmroll.core.findings import Finding, refusing
+from swarmroll.core.redact import mask_text, printable
+from swarmroll.core.snapshot import Node, Service, SlotKey, Task, TaskState, by_slot
+from swarmroll.core.spec import ServiceSpec, UpdateConfig
+from swarmroll.core.stages import stages
+from swarmroll.core.strategy import Step, Strategy
+from swarmroll.core.units import duration_text
+from swarmroll.errors import PlanError
+
+ROLLBACK = "rollback"
+PAUSE = "pause"
+ADOPT = "adopt"
+STOP = "stop"
+
+BASE_DEADLINE = 600.0
+CRASH_LOOP_SECONDS = 60.0
+
+
+@attrs.frozen(kw_only=True)
+class Policy:
+    """
+    What to do when things do not go as planned.
+
+    Attributes:
+        on_failure: ``rollback`` or ``pause``.
+        on_foreign: ``adopt`` what others change of replicas and service labels, or ``stop``.
+        deadline: Seconds without a further converged slot that count as a failure; None takes
+            10 minutes plus the start period and the stop grace of the new spec.
+        allow: Codes of findings that do not refuse the rollout; ``*`` allows all.
+        reason: Why this is done, for the record.
+    """
+
+    on_failure: str = ROLLBACK
+    on_foreign: str = ADOPT
+    deadline: float | None = None
+    allow: tuple[str, ...] = ()
+    reason: str = ""
+
+    def __attrs_post_init__(self) -> None:
+        if self.on_failure not in (ROLLBACK, PAUSE):
+            raise PlanError(f"on_failure must be 'rollback' or 'pause', got {self.on_failure!r}")
+        if self.on_foreign not in (ADOPT, STOP):
+            raise PlanError(f"on_foreign must be 'adopt' or 'stop', got {self.on_foreign!r}")
+
+
+@attrs.frozen(kw_only=True)
+class Baseline:
+    """The last known good spec, or why there is none."""
+
+    spec: ServiceSpec | None
+    why_not: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Plan:
+    """
+    A change of one service, cut into steps, made for one version of it.
+
+    Attributes:
+        id: Names the rollout; written into the service label ``swarmroll.rollout``.
+        version: The version index that the plan was made for.
+        live: The spec that was read.
+        baseline: The last known good spec, which a rollback puts back; None if there is none.
+        target: The spec that runs in the end.
+        restarts: The slots whose task will be replaced: replica numbers, or node ids.
+        slots: The slots that have a task now.
+        known: Ids of the tasks that existed when the plan was made.
+        nodes: The nodes as they were, by id.
+        on_failure: What really happens on a failure: ``pause`` where nothing can be put back.
+        deadline: Progress deadline in seconds: so long without a further converged slot is a
+            failure. Delay and hold do not count.
+        predicted: Seconds that it will take when nothing goes wrong and no image is pulled.
+        auth_for: The image whose registry credentials go along with each write.
+    """
+
+    id: str
+    service_id: str
+    service: str
+    version: int
+    live: ServiceSpec
+    baseline: ServiceSpec | None
+    target: ServiceSpec
+    steps: tuple[Step, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    restarts: tuple[SlotKey, ...] = ()
+    slots: tuple[SlotKey, ...] = ()
+    known: frozenset[str] = frozenset()
+    nodes: Mapping[str, Node] = attrs.field(factory=dict, repr=False)
+    on_failure: str = ROLLBACK
+    on_foreign: str = ADOPT
+    allow: tuple[str, ...] = ()
+    deadline: float = BASE_DEADLINE
+    predicted: float = 0.0
+    auth_for: str | None = None
+    reason: str = ""
+
+    @property
+    def diff(self) -> Diff:
+        """What changes, and which change restarts tasks."""
+        return self.live.diff(self.target)
+
+    @property
+    def refusals(self) -> tuple[Finding, ...]:
+        """The findings that stand in the way."""
+        return refusing(self.findings, self.allow)
+
+    def __str__(self) -> str:
+        return mask_text("\n".join(self._lines()))
+
+    def _lines(self) -> Iterator[str]:
+        yield f"plan for {printable(self.service)} (version {self.version})"
+        changes = str(self.diff)
+        yield from (f"  {line}" for line in (changes or "no change").splitlines())
+        if self.restarts:
+            names = ", ".join(self._slot_name(slot) for slot in self.restarts)
+            yield f"  restarts {len(self.restarts)} of {len(self.slots)} slots: {names}"
+        else:
+            yield "  restarts nothing"
+        for number, step in enumerate(self.steps, 1):
+            yield f"  step {number}: {step.name}{_pace(step)}"
+        if self.steps:
+            way_back = "put the old spec back" if self.on_failure == ROLLBACK else "pause"
+            yield f"  on failure: {way_back}"
+            yield f"  progress deadline: {duration_text(self.deadline)}"
+            yield f"  takes about {duration_text(round(self.predicted, 1))}"
+        yield from (f"  {printable(str(finding))}" for finding in self.findings)
+
+    def _slot_name(self, slot: SlotKey) -> str:
+        node = self.nodes.get(slot) if isinstance(slot, str) else None
+        return printable(node.hostname) if node and node.hostname else str(slot)
+
+    def to_dict(self) -> dict[str, object]:
+        """For machines: what ``str`` says, secrets masked, times in seconds."""
+        return {
+            "id": self.id,
+            "service": self.service,
+            "service_id": self.service_id,
+            "version": self.version,
+            "diff": self.diff.to_dict(),
+            "restarts": list(self.restarts),
+            "slots": list(self.slots),
+            "steps": [
+                {
+                    "name": step.name,
+                    "restarts": step.restarts,
+                    "adds": step.adds,
+                    "monitor": step.monitor,
+                    "bake": step.bake,
+                    "hold": step.hold,
+                }
+                for step in self.steps
+            ],
+            "findings": [attrs.asdict(finding) for finding in self.findings],
+            "on_failure": self.on_failure,
+            "on_foreign": self.on_foreign,
+            "deadline": self.deadline,
+            "predicted": self.predicted,
+            "reason": self.reason,
+        }
+
+
+def _pace(step: Step) -> str:
+    if not step.restarts:
+        return ""
+    config = step.spec.effective_update_config
+    width = config.parallelism or "all"
+    return (
+        f": {config.order}, {width} at a time, delay {duration_text(config.delay)},"
+        f" monitor {duration_text(config.monitor)}"
+    )
+
+
+def baseline_of(
+    service: Service, tasks: Iterable[Task], nodes: Mapping[str, Node], now: float
+) -> Baseline:
+    """
+    The live spec, if it is proven now: every slot has one task, clean and running.
+
+    Args:
+        now: Wall clock, seconds since the epoch: a task that was made a moment ago, after
+            others of the same spec failed, is taken for part of a crash loop.
+    """
+    status = service.update_status
+    if status is not None and status.state not in ("completed", "rollback_completed"):
+        return Baseline(spec=None, why_not=f"the service's last update is {status.state}")
+    slots = by_slot(tasks)
+    live = {key: [t for t in found if t.runnable] for key, found in slots.items()}
+    live = {key: found for key, found in live.items() if found}
+    wanted = service.spec.replicas
+    if wanted is not None and len(live) != wanted:
+        return Baseline(spec=None, why_not=f"{len(live)} of {wanted} slots have a task")
+    for key, found in live.items():
+        why_not = _unproven(found, slots[key], service.spec, nodes, now)
+        if why_not:
+            return Baseline(spec=None, why_not=f"slot {key} {why_not}")
+    return Baseline(spec=service.spec)
+
+
+def _unproven(
+    runnable: list[Task],
+    all_tasks: tuple[Task, ...],
+    spec: ServiceSpec,
+    nodes: Mapping[str, Node],
+    now: float,
+) -> str:
+    task = runnable[0]
+    if len(runnable) > 1:
+        return f"has {len(runnable)} tasks"
+    if task.state is not TaskState.RUNNING:
+        return f"is {task.state.name.lower()}" + (f" ({task.error})" if task.error else "")
+    if dirty(task.template, None, spec, nodes.get(task.node_id)):
+        return "runs another spec"
+    crashes = [
+        t
+        for t in all_tasks
+        if t.state in (TaskState.FAILED, TaskState.COMPLETE)
+        and task.created_at - t.created_at < CRASH_LOOP_SECONDS
+        and not dirty(t.template, None, spec, nodes.get(t.node_id))
+    ]
+    if len(crashes) > 1 and now - task.created_at < CRASH_LOOP_SECONDS:
+        return "keeps failing"
+    return ""
+
+
+def make_plan(
+    *,
+    id: str,
+    service: Service,
+    target: ServiceSpec,
+    strategy: Strategy,
+    tasks: tuple[Task, ...],
+    nodes: Mapping[str, Node],
+    baseline: Baseline,
+    policy: Policy,
+    findings: tuple[Finding, ...] = (),
+    auth_for: str | None = None,
+) -> Plan:
+    """
+    Cut the way from the live spec to the target into steps. Pure.
+
+    Args:
+        tasks: Every task of the service.
+        findings: What was found before, such as an image that could not be resolved.
+
+    Raises:
+        PlanError: The service is a job, which has no rolling update, or its mode would change.
+    """
+    refuse_jobs(service, target)
+    live = service.spec
+    runnable = by_slot(task for task in tasks if task.runnable)
+    slots = tuple(sorted(runnable, key=lambda key: (isinstance(key, str), key)))
+    ground = _Ground(
+        service=service,
+        strategy=strategy,
+        slots=runnable,
+        nodes=nodes,
+        baseline=baseline,
+        policy=policy,
+    )
+    steps, restarts = _steps(ground, target)
+    final = steps[-1].spec if steps else live
+    on_failure = policy.on_failure if baseline.spec is not None else PAUSE
+    deadline = policy.deadline
+    if deadline is None:
+        check = final.healthcheck
+        start = check.start_period if check is not None and check.start_period else 0.0
+        deadline = BASE_DEADLINE + start + final.effective_stop_grace
+    told = [
+        *findings,
+        *checks.of_service(service),
+        *(checks.of_target(final) if steps else ()),
+        *(checks.of_way_back(baseline.spec, baseline.why_not, policy.on_failure) if steps else ()),
+    ]
+    return Plan(
+        id=id,
+        service_id=service.id,
+        service=service.name,
+        version=service.version,
+        live=live,
+        baseline=baseline.spec,
+        target=final,
+        steps=steps,
+        findings=tuple(told),
+        restarts=tuple(slot for slot in slots if slot in restarts),
+        slots=slots,
+        known=frozenset(task.id for task in tasks),
+        nodes=nodes,
+        on_failure=on_failure,
+        on_foreign=policy.on_foreign,
+        allow=policy.allow,
+        deadline=deadline,
+        predicted=sum(_predicted(step) for step in steps),
+        auth_for=auth_for,
+        reason=policy.reason,
+    )
+
+
+def refuse_jobs(service: Service, target: ServiceSpec) -> None:
+    """Raise PlanError for what Swarm cannot roll."""
+    mode = service.spec.mode
+    if mode.endswith("-job"):
+        raise PlanError(
+            f"service {service.name} is a {mode}: Swarm has no rolling update for jobs, and any"
+            " update, even of a label, runs the whole job again"
+        )
+    if target.mode != mode:
+        raise PlanError(
+            f"service {service.name} is {mode}; the engine does not change the mode of a service"
+            f" (wanted: {target.mode})"
+        )
+
+
+def _predicted(step: Step) -> float:
+    if not step.restarts:
+        return step.monitor + step.bake
+    return update_seconds(step.spec, step.spec.effective_update_config, step.restarts) + step.bake
+
+
+@attrs.frozen(kw_only=True)
+class _Ground:
+    """What the steps are cut from: the slots as they are, and how far one may go."""
+
+    service: Service
+    strategy: Strategy
+    slots: Mapping[SlotKey, tuple[Task, ...]]
+    nodes: Mapping[str, Node]
+    baseline: Baseline
+    policy: Policy
+
+    def dirty(self, before: ServiceSpec, after: ServiceSpec) -> frozenset[SlotKey]:
+        """The slots that storing ``after`` over ``before`` restarts."""
+        return frozenset(
+            key
+            for key, tasks in self.slots.items()
+            if len(tasks) > 1
+            or dirty(tasks[0].template, before.endpoint, after, self.nodes.get(tasks[0].node_id))
+        )
+
+
+def _steps(ground: _Ground, target: ServiceSpec) -> tuple[tuple[Step, ...], frozenset[SlotKey]]:
+    """The steps, and the slots that they restart."""
+    live = ground.service.spec
+    converging = live.same_as(target)
+    if converging:
+        revived = _converging(ground)
+        if revived is None:
+            return (), frozenset()
+        target = revived
+    if converging or can_restart(live, target):
+        target = target.with_update_config(_update_config(ground, target))
+    way = (target,) if converging else stages(live, target)
+    steps: list[Step] = []
+    restarts: set[SlotKey] = set()
+    before = live
+    for spec in way:
+        hit = ground.dirty(before, spec) if converging or can_restart(before, spec) else frozenset()
+        step = _step(before, spec, len(hit), converging)
+        steps += ground.strategy.cut(step) if hit else (step,)
+        restarts |= hit
+        before = spec
+    return tuple(steps), frozenset(restarts)
+
+
+def _converging(ground: _Ground) -> ServiceSpec | None:
+    """
+    The spec that makes every slot run what is declared already; None if they all do.
+
+    A slot whose restart policy has given up is not dirty, so nothing but a new template revives
+    it: the force counter is that (swarmkit manager/orchestrator/restart/restart.go).
+    """
+    live = ground.service.spec
+    if live.replicas is not None and len(ground.slots) < live.replicas:
+        return live.with_force_update(live.force_update + 1)
+    return live if ground.dirty(live, live) else None
+
+
+def _update_config(ground: _Ground, target: ServiceSpec) -> UpdateConfig:
+    """
+    What the engine's updater is told, every field set.
+
+    It is asked to roll back by itself only if that leads to the baseline: the engine restores
+    the spec that was stored just before (swarmkit manager/controlapi/service.go).
+    """
+    live = ground.service.spec
+    config = ground.strategy.policy(target.effective_update_config, len(ground.slots))
+    replacing = [True for a, b in pairwise((live, *stages(live, target))) if can_restart(a, b)]
+    unattended = (
+        ground.policy.on_failure == ROLLBACK
+        and ground.baseline.spec is not None
+        and not can_restart(live, ground.baseline.spec)
+        and len(replacing) == 1
+        and checks.unattended_rollback(ground.baseline.spec) is None
+    )
+    return attrs.evolve(config, failure_action=ROLLBACK if unattended else PAUSE)
+
+
+def _step(before: ServiceSpec, spec: ServiceSpec, restarts: int, converging: bool) -> Step:
+    adds = max(0, (spec.replicas or 0) - (before.replicas or 0))
+    scales = spec.replicas != before.replicas
+    if converging:
+        name = "converge"
+    elif restarts:
+        name = "update"
+    elif scales:
+        name = f"scale {'up' if adds else 'down'} to {spec.replicas}"
+    else:
+        name = "update, restarting nothing"
+    monitor = spec.effective_update_config.monitor if restarts or adds else 0.0
+    return Step(
+        name=name, spec=spec, restarts=restarts, adds=adds, scales=scales, monitor=monitor
+    )

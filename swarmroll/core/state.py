@@ -1,0 +1,225 @@
+"""Where a rollout stands: a value without handles, and the few ways in which it moves on."""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from collections.abc import Mapping
+
+import attrs
+
+from swarmroll.core.failure import Failure
+from swarmroll.core.findings import Finding
+from swarmroll.core.phases import Phase, Transition, Trigger, after
+from swarmroll.core.plan import Plan
+from swarmroll.core.proof import Sighting, SlotProof
+from swarmroll.core.snapshot import Node, SlotKey, Snapshot
+from swarmroll.core.spec import ServiceSpec
+
+
+class Ask(enum.StrEnum):
+    """What a person may ask of a rollout under way."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    PROMOTE = "promote"
+    ABORT = "abort"
+    ROLL_BACK = "roll_back"
+
+
+class Purpose(enum.StrEnum):
+    """What a write is for."""
+
+    STEP = "step"
+    STAND_STILL = "stand_still"
+    PUT_BACK = "put_back"
+    GIVE_BACK = "give_back"
+
+
+class Sent(enum.StrEnum):
+    """What is known of a write."""
+
+    NOT_YET = "not_yet"
+    ACCEPTED = "accepted"
+    LOST = "lost"
+    CONFLICT = "conflict"
+    REFUSED = "refused"
+
+
+@attrs.frozen(kw_only=True)
+class Intent:
+    """
+    A write that was decided and is not yet seen in the service.
+
+    Attributes:
+        spec: What to store, its rollout label included, by which it is known again.
+        version: The version index that was read; the engine takes the write only with this one.
+        answer: The engine's words when it refused, or gave no clear answer.
+        tries: How often it was sent.
+        started_before: When the engine's update that stood in the service at the decision had
+            started, by the manager's clock; None when there was none.
+    """
+
+    purpose: Purpose
+    spec: ServiceSpec
+    version: int
+    sent: Sent = Sent.NOT_YET
+    answer: str = ""
+    tries: int = 0
+    started_before: float | None = None
+
+
+@attrs.frozen(kw_only=True)
+class State:
+    """
+    Where a rollout stands.
+
+    All moments are on the driver's monotonic clock, in seconds, unless they say wall.
+
+    Attributes:
+        asked: What a person asked and was not answered yet.
+        step: Index into the plan's steps, or into ``back`` while rolling back.
+        back: The specs that lead back to the baseline, one write each.
+        intent: The write under way.
+        expected: The spec that the service should show: what was last stored by us and adopted
+            from others. A difference is somebody else's.
+        fallback: The spec that the engine would restore by itself: the one stored just before
+            our last write.
+        writes: How many writes were decided; part of each write's label.
+        version: The highest version index seen; a lower one is a stale read.
+        since: When the phase, or the step, began.
+        written_at: When the last write was decided.
+        looked_at: When tasks were last looked at.
+        older: Ids of the tasks that existed before this direction (forward or back) began.
+        stale: Ids of tasks that can never do, since they were made for another endpoint, which
+            no task shows.
+        nodes: The nodes as last seen.
+        seen: Tasks made in this direction, by id.
+        displaced: Tasks that were stopped through no fault of the release: their slots, by id.
+        forgiven: How many of the failures a person's resume has forgiven.
+        progress: How many slots were converged at most in this step, and since when.
+        engine_failed_at: When a failure was seen that the engine should act on first.
+        standing_still: What sends the rollout to ``paused`` as soon as the engine can be held;
+            None when nothing does. ``standing_still_for`` is the reason.
+        aborting: Whether going back was asked for by a person.
+        engine_rolled_back: Whether the engine began the rollback by itself.
+        engine_done: Whether the engine said ``completed`` to our last write.
+        witness_lost: Whether, since our last write, a manager may have changed, or somebody else
+            wrote: the engine's monitor proves nothing any more.
+        replicas: The live number of replicas, where somebody scaled the service meanwhile.
+        adopted: What others changed and was let be, a sentence each.
+        notes: What else there is to tell, a sentence each.
+        findings: What was found on the way, beside the plan's own.
+        relabelled: The service labels that others changed meanwhile; None where removed.
+        resumed: Whether this step was written again after a pause, so that the engine watched
+            only part of it.
+        waiting_for: What the last proof was missing, a sentence each.
+        proof_due: When our own watch of the running slots is over.
+    """
+
+    plan: Plan
+    phase: Phase = Phase.PENDING
+    transitions: tuple[Transition, ...] = ()
+    asked: Ask | None = None
+    step: int = 0
+    back: tuple[ServiceSpec, ...] = ()
+    intent: Intent | None = None
+    expected: ServiceSpec | None = None
+    fallback: ServiceSpec | None = None
+    writes: int = 0
+    version: int = 0
+    since: float = 0.0
+    written_at: float = 0.0
+    looked_at: float = 0.0
+    older: frozenset[str] = frozenset()
+    stale: frozenset[str] = frozenset()
+    nodes: Mapping[str, Node] = attrs.field(factory=dict, repr=False)
+    seen: Mapping[str, Sighting] = attrs.field(factory=dict, repr=False)
+    failures: tuple[Failure, ...] = ()
+    displaced: Mapping[str, SlotKey] = attrs.field(factory=dict)
+    forgiven: int = 0
+    progress: int = 0
+    progress_at: float = 0.0
+    engine_failed_at: float | None = None
+    standing_still: Trigger | None = None
+    standing_still_for: str = ""
+    aborting: bool = False
+    engine_rolled_back: bool = False
+    engine_done: bool = False
+    witness_lost: bool = False
+    replicas: int | None = None
+    relabelled: Mapping[str, str | None] = attrs.field(factory=dict)
+    adopted: tuple[str, ...] = ()
+    resumed: bool = False
+    notes: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    proofs: tuple[SlotProof, ...] = ()
+    skipped: tuple[str, ...] = ()
+    waiting_for: tuple[str, ...] = ()
+    proof_due: float = 0.0
+
+    def asking(self, ask: Ask) -> State:
+        """The same, with a person's wish to be answered at the next look."""
+        return attrs.evolve(self, asked=ask)
+
+    def told(self, sent: Sent, answer: str = "") -> State:
+        """The same, knowing what became of the write under way."""
+        if self.intent is None:
+            raise ValueError("no write is under way")
+        return attrs.evolve(self, intent=attrs.evolve(self.intent, sent=sent, answer=answer))
+
+    def move(self, trigger: Trigger, reason: str, snapshot: Snapshot) -> State:
+        """
+        The only way from one phase to another.
+
+        Raises:
+            IllegalMove: The table has no row for it.
+        """
+        target = after(self.phase, trigger)
+        transition = Transition(
+            source=self.phase, trigger=trigger, target=target, reason=reason, at=snapshot.wall
+        )
+        return attrs.evolve(
+            self,
+            phase=target,
+            transitions=(*self.transitions, transition),
+            since=snapshot.taken_at,
+            asked=None,
+        )
+
+    @property
+    def open_failures(self) -> tuple[Failure, ...]:
+        """The failures that count against the release."""
+        return tuple(f for f in self.failures[self.forgiven :] if not f.in_rollback)
+
+    @property
+    def rollback_failures(self) -> tuple[Failure, ...]:
+        """The failures of tasks of the old spec while it was being put back."""
+        return tuple(f for f in self.failures if f.in_rollback)
+
+    @property
+    def goal(self) -> ServiceSpec:
+        """The spec that tasks must run in this direction."""
+        if self.back:
+            return self.back[min(self.step, len(self.back) - 1)]
+        steps = self.plan.steps
+        return steps[min(self.step, len(steps) - 1)].spec if steps else self.plan.live
+
+    def keeping_adopted(self, spec: ServiceSpec, *, replicas: bool = True) -> ServiceSpec:
+        """The spec with what others changed meanwhile, so that it is not overwritten."""
+        spec = spec.with_labels(self.relabelled) if self.relabelled else spec
+        if replicas and self.replicas is not None and spec.replicas is not None:
+            spec = spec.with_replicas(self.replicas)
+        return spec
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """Ids of all tasks known so far."""
+        return self.plan.known | self.older | frozenset(self.seen)
+
+    @property
+    def trouble(self) -> frozenset[SlotKey]:
+        """Slots in which more than one task was needed in this direction."""
+        count = Counter(sighting.slot for sighting in self.seen.values())
+        twice = {slot for slot, tasks in count.items() if tasks > 1}
+        return frozenset(twice | {f.slot for f in self.failures} | set(self.displaced.values()))

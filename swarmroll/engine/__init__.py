@@ -1,0 +1,1 @@
+"""The door to a swarm: what is asked of it (port), and docker-py behind it."""

@@ -1,0 +1,1 @@
+"""Observers: told of what happens in a rollout, never asked anything."""

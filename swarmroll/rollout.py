@@ -1,0 +1,172 @@
+"""The live handle of a rollout that runs in the background."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+
+from swarmroll.core.events import Event, Finished
+from swarmroll.core.phases import Phase
+from swarmroll.core.plan import Plan
+from swarmroll.core.report import Report
+from swarmroll.core.snapshot import Snapshot
+from swarmroll.core.state import Ask, State
+from swarmroll.errors import PlanError, SwarmrollError
+from swarmroll.outcomes import raise_unless_ok
+from swarmroll.runner import Observer, Runner
+
+
+class Rollout:
+    """
+    A rollout in a thread of its own. Its methods may be called from any thread.
+
+    When the process ends, so does the thread, and the engine goes on with what it was told.
+    """
+
+    def __init__(
+        self, make_runner: Callable[[State, tuple[Observer, ...]], Runner], state: State
+    ) -> None:
+        self._make_runner = make_runner
+        self._streams: list[queue.SimpleQueue[Event]] = []
+        self._past: list[Event] = []
+        self._lock = threading.Lock()
+        self._report: Report | None = None
+        self._error: SwarmrollError | None = None
+        self._done = threading.Event()
+        self._runner = make_runner(state, (self._hear,))
+
+    def start(self, first: Snapshot | None = None) -> Rollout:
+        """Begin in the background; returns itself."""
+        self._done.clear()
+        thread = threading.Thread(
+            target=self._run, args=(first,), name=f"rollout of {self.plan.service}", daemon=True
+        )
+        thread.start()
+        return self
+
+    def _run(self, first: Snapshot | None) -> None:
+        try:
+            self._report = self._runner.run(first)
+        except SwarmrollError as exc:
+            self._error = exc
+            self._report = getattr(exc, "report", None)
+        finally:
+            self._done.set()
+
+    # --- asking it
+
+    @property
+    def plan(self) -> Plan:
+        """What is being carried out."""
+        return self._runner.state.plan
+
+    @property
+    def state(self) -> State:
+        """Where it stands, as a value."""
+        return self._runner.state
+
+    @property
+    def phase(self) -> Phase:
+        """Where it stands, in a word."""
+        return self._runner.state.phase
+
+    @property
+    def report(self) -> Report | None:
+        """How it ended, or was paused; None as long as it goes on."""
+        return self._report if self._done.is_set() else None
+
+    def wait(self, timeout: float | None = None, *, check: bool = True) -> Report:
+        """
+        Wait until it is over or paused.
+
+        Args:
+            timeout: Seconds to wait at most; None waits as long as it takes.
+            check: Raise for an outcome that is not ``COMPLETED`` or ``UNCHANGED``.
+
+        Raises:
+            TimeoutError: It still goes on.
+            RolloutFailed: As ``Swarm.update`` does.
+            EngineUnavailable: The engine was out of reach for too long.
+            LeaseHeld: Somebody else rolls the service.
+        """
+        if not self._done.wait(timeout):
+            raise TimeoutError(f"the rollout of {self.plan.service} is still {self.phase}")
+        if self._error is not None:
+            raise self._error
+        assert self._report is not None
+        if check:
+            raise_unless_ok(self._report)
+        return self._report
+
+    def events(self) -> Iterator[Event]:
+        """Every event from the beginning on; ends when the rollout is over or paused."""
+        stream: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        with self._lock:
+            for event in self._past:
+                stream.put(event)
+            self._streams.append(stream)
+        while True:
+            event = stream.get()
+            yield event
+            if isinstance(event, Finished):
+                return
+
+    def _hear(self, event: Event) -> None:
+        with self._lock:
+            self._past.append(event)
+            for stream in self._streams:
+                stream.put(event)
+
+    # --- asking it for something
+
+    def pause(self) -> None:
+        """
+        Start nothing more, and hold the engine's updater after the slots in motion.
+
+        One more slot may move: the engine has no command to stop at once.
+        """
+        self._runner.ask(Ask.PAUSE)
+
+    def resume(self) -> Rollout:
+        """
+        Go on with a paused rollout, in the background again; its earlier failures are forgiven.
+
+        Raises:
+            PlanError: It is not paused.
+        """
+        if self.phase is not Phase.PAUSED or not self._done.is_set():
+            raise PlanError(f"the rollout of {self.plan.service} is {self.phase}, not paused")
+        self._continue(Ask.RESUME)
+        return self
+
+    def promote(self) -> None:
+        """End a hold that waits for it."""
+        self._runner.ask(Ask.PROMOTE)
+
+    def abort(self, *, rollback: bool = False) -> None:
+        """
+        Stop. Of a rollout that is over: does nothing.
+
+        Args:
+            rollback: Put the last known good spec back, and prove it. Otherwise no further step
+                is started, and what the engine still does is told in the report.
+
+        Raises:
+            PlanError: There is no last known good spec to put back.
+        """
+        if rollback and self.plan.baseline is None:
+            raise PlanError(
+                f"cannot roll {self.plan.service} back: there is no last known good spec"
+            )
+        ask = Ask.ROLL_BACK if rollback else Ask.ABORT
+        if self.phase is Phase.PAUSED and self._done.is_set():
+            self._continue(ask)
+        else:
+            self._runner.ask(ask)
+
+    def _continue(self, ask: Ask) -> None:
+        """A paused rollout has no driver: take the lease again, look again, and answer."""
+        self._report = self._error = None
+        self._runner = self._make_runner(self._runner.state.asking(ask), (self._hear,))
+        self.start()

@@ -1,0 +1,296 @@
+"""The one loop: look, decide, record, tell, obey, until the rollout is over."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future, wait
+from typing import Any, assert_never
+
+import attrs
+
+from swarmroll.core import events
+from swarmroll.core.commands import Command, Look, SaveEvidence, Write
+from swarmroll.core.decide import decide
+from swarmroll.core.events import Event
+from swarmroll.core.phases import Phase
+from swarmroll.core.redact import mask_text, secrets_of
+from swarmroll.core.report import Evidence, Report, make_report
+from swarmroll.core.snapshot import Depth, Snapshot
+from swarmroll.core.state import Ask, Sent, State
+from swarmroll.engine.port import Engine, Watch
+from swarmroll.errors import (
+    Conflict,
+    EngineError,
+    EngineUnavailable,
+    LeaseHeld,
+    ServiceNotFound,
+)
+from swarmroll.journal.port import Journal, Lease, Owner
+
+Observer = Callable[[Event], None]
+"""Told of each event, in the rollout's own thread, in order; never asked anything."""
+
+LOG_LINES = 20
+EVIDENCE_SECONDS = 10.0
+"""Seconds that the end of a rollout waits for evidence that is still being saved."""
+
+ENGINE_MARKS = 0.03
+"""Seconds after its first event within which the engine marks the update as begun."""
+
+NOT_IMPLEMENTED = 501
+
+_log = logging.getLogger("swarmroll")
+
+
+@attrs.frozen(kw_only=True)
+class Habits:
+    """
+    How a driver watches.
+
+    Attributes:
+        heartbeat: Seconds after which the service is looked at even if no event came.
+        patience: Seconds without any answer of the engine after which the driver detaches.
+    """
+
+    heartbeat: float = 5.0
+    patience: float = 120.0
+
+
+class Runner:
+    """
+    Drives one rollout. Decides nothing: that is ``decide``'s.
+
+    ``run`` belongs to one thread; ``ask`` and ``state`` may be used from any.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        journal: Journal,
+        state: State,
+        *,
+        owner: Owner,
+        executor: Executor,
+        observers: Sequence[Observer] = (),
+        habits: Habits | None = None,
+        wait_for_lease: float = 0.0,
+    ) -> None:
+        self._engine = engine
+        self._clock = engine.clock
+        self._journal = journal
+        self._owner = owner
+        self._executor = executor
+        self._observers = tuple(observers)
+        self._habits = habits or Habits()
+        self._state = state
+        self._wait_for_lease = wait_for_lease
+        self._lock = threading.Lock()
+        self._asked: list[Ask] = []
+        self._watch: Watch | None = None
+        self._evidence: dict[str, Evidence] = {}
+        self._saving: list[Future[None]] = []
+        self._saved: list[Evidence] = []
+        self._secrets = secrets_of(state.plan.target) | secrets_of(state.plan.live)
+        self._service_read_at = 0.0
+
+    @property
+    def state(self) -> State:
+        """Where the rollout stands."""
+        return self._state
+
+    def ask(self, ask: Ask) -> None:
+        """Ask the rollout for something; it answers at its next look, which is at once."""
+        with self._lock:
+            self._asked.append(ask)
+            if self._watch is not None:
+                self._watch.wake()
+
+    def run(self, first: Snapshot | None = None) -> Report:
+        """
+        Drive until the rollout is over, paused, or out of reach.
+
+        Args:
+            first: A look taken a moment ago, to begin with.
+
+        Raises:
+            LeaseHeld: Somebody else holds, or took over, the service; carries the report.
+            EngineUnavailable: No answer for longer than ``patience``; carries the report.
+        """
+        started_at, requests = self._clock.wall(), self._engine.requests
+        lease = self._journal.acquire(
+            self._state.plan.service_id, self._owner, wait=self._wait_for_lease
+        )
+        trouble: EngineError | LeaseHeld | None = None
+        try:
+            with self._lock:
+                self._watch = self._engine.watch(self._state.plan.service_id)
+            self._tell(events.Started(**self._stamp(), plan=self._state.plan))
+            self._drive(lease, first)
+        except (EngineError, LeaseHeld) as exc:
+            trouble = exc
+        finally:
+            with self._lock:
+                watch, self._watch = self._watch, None
+            if watch is not None:
+                watch.close()
+            lease.release()
+        return self._close(started_at, requests, trouble)
+
+    def _close(
+        self, started_at: float, requests: int, trouble: EngineError | LeaseHeld | None
+    ) -> Report:
+        wait(self._saving, timeout=EVIDENCE_SECONDS)
+        self._tell_saved()
+        report = make_report(
+            self._state,
+            evidence=dict(self._evidence),
+            started_at=started_at,
+            finished_at=self._clock.wall(),
+            engine_requests=self._engine.requests - requests,
+        )
+        self._journal.finish(self._state, report)
+        self._tell(events.Finished(**self._stamp(), report=report))
+        if isinstance(trouble, LeaseHeld | EngineUnavailable):
+            trouble.report = report
+            raise trouble
+        if trouble is not None:
+            raise EngineUnavailable(
+                f"{trouble}; the rollout is left as it stands", status=trouble.status, report=report
+            ) from trouble
+        return report
+
+    # --- the loop
+
+    def _drive(self, lease: Lease, first: Snapshot | None) -> None:
+        snapshot = first or self._look(Depth.SERVICE)
+        while True:
+            self._take_asked()
+            self._tell_saved()
+            decision = decide(self._state, snapshot)
+            old, self._state = self._state, decision.state
+            self._journal.record(self._state)
+            for event in events.between(old, self._state, self._clock.wall()):
+                self._tell(event)
+            wrote = False
+            for command in decision.commands:
+                lease.renew()
+                self._obey(command)
+                wrote = wrote or isinstance(command, Write)
+            if self._over():
+                return
+            if decision.look is not None:
+                snapshot = self._look_again(decision.look, snapshot, wrote)
+
+    def _over(self) -> bool:
+        return self._state.phase.terminal or (
+            self._state.phase is Phase.PAUSED and self._state.asked is None
+        )
+
+    def _take_asked(self) -> None:
+        with self._lock:
+            if self._asked and self._state.asked is None:
+                self._state = self._state.asking(self._asked.pop(0))
+
+    def _obey(self, command: Command) -> None:
+        match command:
+            case Write():
+                sent, answer = self._write(command)
+                self._state = self._state.told(sent, answer)
+                self._journal.record(self._state)
+            case SaveEvidence():
+                self._saving.append(self._executor.submit(self._save, command))
+            case _:
+                assert_never(command)
+
+    def _write(self, command: Write) -> tuple[Sent, str]:
+        try:
+            self._engine.update(
+                command.service_id, command.version, command.spec, auth_for=command.auth_for
+            )
+        except Conflict as exc:
+            return Sent.CONFLICT, str(exc)
+        except (EngineUnavailable, ServiceNotFound) as exc:
+            return Sent.LOST, str(exc)
+        except EngineError as exc:
+            refused = exc.status is not None and (
+                exc.status < 500 or exc.status == NOT_IMPLEMENTED
+            )
+            return (Sent.REFUSED if refused else Sent.LOST), str(exc)
+        return Sent.ACCEPTED, ""
+
+    def _save(self, command: SaveEvidence) -> None:
+        task = command.task
+        evidence = Evidence.of(
+            command.failure,
+            logs=self._masked(self._engine.logs(task, lines=LOG_LINES)),
+            health=self._masked(self._engine.health_output(task)),
+        )
+        with self._lock:
+            self._evidence[task.id] = evidence
+            self._saved.append(evidence)
+
+    def _masked(self, lines: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(mask_text(line, self._secrets) for line in lines)
+
+    # --- looking
+
+    def _look_again(self, look: Look, last: Snapshot, wrote: bool) -> Snapshot:
+        if look.within <= 0:
+            # A look that did not ask what the engine calls up to date is not one to build on.
+            whole = last.depth is Depth.SERVICE or last.up_to_date is not None
+            return self._look(look.depth, after=last if whole else _service_alone(last))
+        assert self._watch is not None
+        now = self._clock.monotonic()
+        due = last.taken_at + look.within if not wrote else now + look.within
+        heartbeat = self._service_read_at + self._habits.heartbeat
+        if self._watch.wait(max(0.0, min(due, heartbeat) - now)):
+            if wrote:
+                self._watch.wait(ENGINE_MARKS)
+            return self._look(Depth.SERVICE)
+        now = self._clock.monotonic()
+        if now >= heartbeat or look.depth is Depth.SERVICE:
+            return self._look(Depth.SERVICE if now < due else look.depth)
+        return self._look(look.depth, after=_service_alone(last))
+
+    def _look(self, depth: Depth, after: Snapshot | None = None) -> Snapshot:
+        """One look, tried until the engine answers or patience is over."""
+        assert self._watch is not None
+        service_id = self._state.plan.service_id
+        until = self._clock.monotonic() + self._habits.patience
+        while True:
+            try:
+                snapshot = self._engine.look(service_id, depth, after=after)
+                break
+            except EngineError:
+                if self._clock.monotonic() >= until:
+                    raise
+                self._watch.wait(self._habits.heartbeat)
+        if after is None:
+            self._service_read_at = snapshot.taken_at
+        return attrs.evolve(snapshot, unbroken_since=self._watch.unbroken_since)
+
+    # --- telling
+
+    def _stamp(self) -> dict[str, Any]:
+        plan = self._state.plan
+        return {"rollout_id": plan.id, "service": plan.service, "at": self._clock.wall()}
+
+    def _tell_saved(self) -> None:
+        """Evidence is saved beside the loop, and told in it."""
+        with self._lock:
+            saved, self._saved = self._saved, []
+        for evidence in saved:
+            self._tell(events.EvidenceSaved(**self._stamp(), evidence=evidence))
+
+    def _tell(self, event: Event) -> None:
+        for observer in self._observers:
+            try:
+                observer(event)
+            except Exception:
+                _log.exception("an observer failed on %s", type(event).__name__)
+
+
+def _service_alone(snapshot: Snapshot) -> Snapshot:
+    return attrs.evolve(snapshot, depth=Depth.SERVICE, tasks=(), up_to_date=None, nodes={})

@@ -1,0 +1,206 @@
+"""Nodes that come and go, and who leads."""
+
+from __future__ import annotations
+
+import random
+
+from swarmroll.core.snapshot import Availability, NodeState, TaskState
+from swarmroll.sim.agent import Agents
+from swarmroll.sim.leader import Leader
+from swarmroll.sim.nodes import SimNode
+from swarmroll.sim.store import Store
+from swarmroll.sim.tasks import SimTask
+from swarmroll.sim.timing import Timing
+
+_UNKNOWN = 'Node moved to "unknown" state due to leadership change in cluster'
+
+
+class Cluster:
+    """
+    The managers' view of the nodes (swarmkit manager/dispatcher), and the leader.
+
+    Attributes:
+        leader: Whose memory holds the updaters; None during an election.
+        term: Counts the changes of leader.
+    """
+
+    def __init__(
+        self, store: Store, agents: Agents, timing: Timing, rng: random.Random, history: int
+    ) -> None:
+        self._store = store
+        self._agents = agents
+        self._timing = timing
+        self._rng = rng
+        self._history = history
+        self.leader: Leader | None = None
+        self.term = 0
+        self._electing = False
+        self._health_bypass = False
+
+    def begin(self) -> None:
+        """The first leader takes office; nothing has happened yet."""
+        self._crown(next(n for n in self._store.nodes.values() if n.role == "manager"))
+
+    # Nodes
+
+    def disconnect(self, node: SimNode, *, power: bool) -> None:
+        """
+        A node cannot be heard any more; without power its containers end as well.
+
+        It is found to be down 8 to 16.5 s later, after three missed heartbeats.
+        """
+        if node.leader:
+            self.depose(election=None, power=power, health_bypass=False)
+            node.linked = node.linked and power
+            return
+        if power and node.powered:
+            self._agents.lose_power(node)
+            self._store.note("node", node.hostname, "lost its power")
+        elif not power and node.linked:
+            node.linked = False
+            self._store.note("node", node.hostname, "cut off")
+        node.session = False
+        node.lost += 1
+        beat = self._timing.heartbeat
+        patience = 3 * self._rng.uniform(0.9 * beat, 1.1 * beat) - self._rng.uniform(0.0, beat)
+        self._store.clock.later(patience, self._missed, node, node.lost)
+        self._settle_moving(node)
+
+    def reconnect(self, node: SimNode) -> None:
+        """A node is back, and registers with the leader."""
+        if not node.powered:
+            self._agents.regain_power(node)
+        node.linked = True
+        node.lost += 1
+        if self.leader is None:
+            self._call_election(node, self._timing.election[0])
+            return
+        wait = self._rng.uniform(*self._timing.register) / 5
+        self._store.clock.later(wait, self._register, node, node.lost)
+
+    def set_availability(self, node: SimNode, availability: Availability) -> None:
+        """Active, pause or drain, as somebody asked."""
+        if node.availability is not availability:
+            node.availability = availability
+            self._store.node_written(node, f"availability {availability.value}")
+
+    def set_labels(self, node: SimNode, labels: dict[str, str | None]) -> None:
+        """Add labels, or remove those whose value is None."""
+        merged = {**node.labels, **labels}
+        node.labels = {key: value for key, value in merged.items() if value is not None}
+        self._store.node_written(node, f"labels {node.labels}")
+
+    def _missed(self, node: SimNode, lost: int) -> None:
+        if node.lost == lost and self.leader is not None and node.state is not NodeState.DOWN:
+            self._set_down(node, "heartbeat failure")
+
+    def _set_down(self, node: SimNode, message: str) -> None:
+        node.state = NodeState.DOWN
+        node.message = message
+        self._store.node_written(node, f"state down: {message}")
+        self._store.clock.later(self._timing.orphan, self._orphan, node, node.lost)
+
+    def _orphan(self, node: SimNode, lost: int) -> None:
+        if node.lost != lost or node.state is not NodeState.DOWN:
+            return
+        for task in tuple(node.tasks.values()):
+            if TaskState.ASSIGNED <= task.state <= TaskState.RUNNING:
+                task.state = TaskState.ORPHANED
+                task.state_at = self._store.clock.wall
+                self._store.task_written(task, "ORPHANED")
+
+    def _register(self, node: SimNode, lost: int) -> None:
+        if node.lost != lost or not (node.powered and node.linked) or self.leader is None:
+            return
+        node.session = True
+        if node.state is not NodeState.READY:
+            node.state = NodeState.READY
+            node.message = ""
+            self._store.node_written(node, "state ready")
+        self._agents.speak(node)
+        self._settle_moving(node)
+
+    def _settle_moving(self, node: SimNode) -> None:
+        for task in node.tasks.values():
+            if task.in_motion:
+                self._store.moving.add(task.id)
+            else:
+                self._store.moving.discard(task.id)
+
+    # Leaders
+
+    def depose(self, *, election: float | None, power: bool, health_bypass: bool) -> None:
+        """The leader is lost: everything in its memory is gone, and nobody leads for a while."""
+        if self.leader is None:
+            return
+        old = next(node for node in self._store.nodes.values() if node.leader)
+        self._store.note("swarm", old.hostname, "lost the leadership")
+        self.leader.end()
+        self.leader = None
+        self._store.leader = None
+        self._health_bypass = health_bypass
+        self.term += 1
+        old.leader = False
+        old.value = None
+        for node in self._store.nodes.values():
+            node.session = False
+            node.lost += 1
+        if power:
+            self._agents.lose_power(old)
+        wait = self._rng.uniform(*self._timing.election) if election is None else election
+        self._call_election(old, wait)
+
+    def _call_election(self, old: SimNode, wait: float) -> None:
+        if not self._electing:
+            self._electing = True
+            self._store.clock.later(wait, self._elect, old)
+
+    def _elect(self, old: SimNode) -> None:
+        self._electing = False
+        managers = [
+            node
+            for node in self._store.nodes.values()
+            if node.role == "manager" and node.powered and node.linked
+        ]
+        others = [node for node in managers if node is not old]
+        if not managers:
+            self._store.note("swarm", old.hostname, "no manager is left to lead")
+            return
+        for node in self._store.nodes.values():
+            node.state = NodeState.UNKNOWN
+            node.message = _UNKNOWN
+            node.value = None
+        self._crown(self._rng.choice(others or managers))
+        self._store.hint("", "leader")
+        for node in self._store.nodes.values():
+            wait = self._rng.uniform(*self._timing.register)
+            self._store.clock.later(wait, self._register, node, node.lost)
+            # Two grace periods of three heartbeats, then it is down.
+            limit = 2 * 3 * self._timing.heartbeat
+            self._store.clock.later(limit, self._unheard, node, self.term)
+        if self._health_bypass:
+            self._bypass_health()
+
+    def _crown(self, node: SimNode) -> None:
+        node.leader = True
+        node.value = None
+        self.leader = Leader(self._store, self._timing, self._history)
+        self._store.leader = self.leader
+        self._store.node_written(node, "leads")
+        self.leader.take_over()
+
+    def _unheard(self, node: SimNode, term: int) -> None:
+        if self.term == term and node.state is NodeState.UNKNOWN:
+            self._set_down(node, 'heartbeat failure for node in "unknown" state')
+
+    def _bypass_health(self) -> None:
+        """
+        Containers that run, but were never healthy, are reported as running.
+
+        Seen on a real engine after changes of leader (controller.go, Do re-enters Start).
+        """
+        starting: list[SimTask] = [
+            task for task in self._store.tasks.values() if task.local is TaskState.STARTING
+        ]
+        for task in starting:
+            self._agents.report_running(task)

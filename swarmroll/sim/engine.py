@@ -1,0 +1,347 @@
+"""
+The in-process door to the simulated swarm: ``swarmroll.engine.port.Engine`` in virtual time.
+
+Every request takes a little virtual time, and so may see what the request before did not. Waiting
+moves time to the next hint. Meant for one thread; calls from several are let in one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, TypeVar
+
+from swarmroll.core.snapshot import Depth, Node, Service, Snapshot, Task
+from swarmroll.core.spec import ServiceSpec
+from swarmroll.engine.port import Resolved
+from swarmroll.errors import Conflict, EngineUnavailable, ServiceNotFound
+from swarmroll.sim.clock import VirtualClock
+from swarmroll.sim.control import OUT_OF_SEQUENCE
+from swarmroll.sim.dirty import up_to_date
+from swarmroll.sim.services import SimService, read
+from swarmroll.sim.specs import StoredSpec
+
+if TYPE_CHECKING:
+    from swarmroll.sim.swarm import SimSwarm
+
+T = TypeVar("T")
+
+_WORDS = {
+    "reset-before-commit": "connection reset by peer",
+    "reset-after-commit": "connection reset by peer",
+    "timeout": "no answer within {timeout:g} s",
+    "timeout-after-commit": "no answer within {timeout:g} s",
+    "500": "rpc error: code = DeadlineExceeded desc = context deadline exceeded",
+    "503": "service unavailable",
+}
+_NO_LEADER = (
+    "rpc error: code = Unknown desc = The swarm does not have a leader. It's possible that too few "
+    "managers are online. Make sure more than half of the managers are online."
+)
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
+
+
+class SimClock:
+    """``swarmroll.engine.port.Clock`` in virtual time."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self._clock = clock
+
+    def monotonic(self) -> float:
+        """Virtual seconds since the swarm was made."""
+        return self._clock.now
+
+    def wall(self) -> float:
+        """Virtual seconds since the epoch."""
+        return self._clock.wall
+
+
+class SimWatch:
+    """``swarmroll.engine.port.Watch``: waiting moves virtual time."""
+
+    def __init__(self, engine: SimEngine, service_id: str) -> None:
+        self._engine = engine
+        self.service_id = service_id
+        self._hinted = False
+
+    def wait(self, seconds: float) -> bool:
+        """Move time to the next hint for this service, or to the end of the wait."""
+        with self._engine.sim.lock:
+            clock = self._engine.sim.clock
+            woken = clock.run_until(clock.now + max(0.0, seconds), self._is_hinted)
+            woken = woken or self._hinted
+            self._hinted = False
+            return woken
+
+    def wake(self) -> None:
+        """End the present wait, or the next one."""
+        self._hinted = True
+
+    @property
+    def unbroken_since(self) -> float | None:
+        """Since when no event can have been missed."""
+        return self._engine.unbroken_since
+
+    def close(self) -> None:
+        """Stop being woken."""
+        self._engine.forget(self)
+
+    def _is_hinted(self) -> bool:
+        return self._hinted
+
+
+class SimEngine:
+    """
+    ``swarmroll.engine.port.Engine`` on a simulated swarm.
+
+    Reads that fail are repeated, with pauses, until ``patience`` is over; a write is sent once.
+    """
+
+    def __init__(self, sim: SimSwarm, *, request_timeout: float, patience: float) -> None:
+        self.sim = sim
+        self._clock = SimClock(sim.clock)
+        self._timeout = request_timeout
+        self._patience = patience
+        self._requests = 0
+        self._watches: list[SimWatch] = []
+        self._stream_since: float | None = None
+        self._last: dict[Hashable, object] = {}
+
+    @property
+    def host(self) -> str:
+        """A name for messages."""
+        return "sim://node-1"
+
+    @property
+    def requests(self) -> int:
+        """Requests made so far, repetitions included."""
+        return self._requests
+
+    @property
+    def clock(self) -> SimClock:
+        """Virtual time."""
+        return self._clock
+
+    @property
+    def request_timeout(self) -> float:
+        """Seconds after which a request is given up."""
+        return self._timeout
+
+    # Reading
+
+    def service(self, ref: str) -> Service:
+        """See ``swarmroll.engine.port.Engine.service``."""
+        return self._ask("ServiceInspect", ref, lambda: self.sim.control.find(ref).seen())
+
+    def look(self, service_id: str, depth: Depth, *, after: Snapshot | None = None) -> Snapshot:
+        """See ``swarmroll.engine.port.Engine.look``."""
+        service = None if after is None else after.service
+        known = 0 if after is None else int(after.depth)
+        tasks = () if after is None else after.tasks
+        current = None if after is None else after.up_to_date
+        nodes = {} if after is None else dict(after.nodes)
+        try:
+            if service is None:
+                service = self.service(service_id)
+            if depth >= Depth.TARGET and known < Depth.TARGET:
+                tasks = self._current_tasks(service.id)
+                current = frozenset(task.id for task in tasks)
+            if depth >= Depth.FULL and known < Depth.FULL:
+                tasks = self.tasks(service.id)
+        except ServiceNotFound:
+            service, tasks, current = None, (), None
+        if depth >= Depth.NODES and known < Depth.NODES:
+            nodes = {node.id: node for node in self.nodes()}
+        return Snapshot(
+            taken_at=self._clock.monotonic(),
+            wall=self._clock.wall(),
+            service=service,
+            depth=depth if after is None else max(depth, after.depth),
+            tasks=tasks,
+            up_to_date=current,
+            nodes=nodes,
+            unbroken_since=self.unbroken_since,
+        )
+
+    def tasks(self, service_id: str) -> tuple[Task, ...]:
+        """See ``swarmroll.engine.port.Engine.tasks``."""
+        return self._ask("TaskList", service_id, lambda: self._tasks(service_id))
+
+    def nodes(self) -> tuple[Node, ...]:
+        """See ``swarmroll.engine.port.Engine.nodes``."""
+        return self._ask(
+            "NodeList", "", lambda: tuple(node.seen() for node in self.sim.store.nodes.values())
+        )
+
+    def resolve(self, image: str, *, timeout: float) -> Resolved:
+        """See ``swarmroll.engine.port.Engine.resolve``."""
+        with self.sim.lock:
+            fault = self._begin("DistributionInspect")
+            if fault is not None:
+                self._pass(timeout if fault == "timeout" else 0.0)
+                return Resolved(reason=f"the registry of {image} did not answer: {fault}")
+            digest = self.sim.images.digest(image)
+            if digest is None:
+                return Resolved(reason=f"no registry knows {image}")
+            return Resolved(digest=digest, platforms=("linux/amd64",))
+
+    def logs(self, task: Task, *, lines: int) -> tuple[str, ...]:
+        """See ``swarmroll.engine.port.Engine.logs``."""
+        with self.sim.lock:
+            if self._begin("TaskLogs") is not None:
+                return ()
+            if not task.container_id or lines < 1:
+                return ()
+            node = self.sim.store.nodes.get(task.node_id)
+            if node is None or not node.reachable:
+                return ()
+            return self.sim.images.behaviour(task.image, node.hostname, task.slot).logs[-lines:]
+
+    def health_output(self, task: Task) -> tuple[str, ...]:
+        """See ``swarmroll.engine.port.Engine.health_output``."""
+        with self.sim.lock:
+            node = self.sim.store.nodes.get(task.node_id)
+            if node is None or node.hostname != "node-1":
+                return ()
+            told = self.sim.images.behaviour(task.image, node.hostname, task.slot)
+            return ("unhealthy",) if told.unhealthy_after is not None else ()
+
+    # Writing
+
+    def update(
+        self,
+        service_id: str,
+        version: int,
+        spec: ServiceSpec,
+        *,
+        auth_for: str | None = None,  # noqa: ARG002 (no registry here asks for a login)
+    ) -> tuple[str, ...]:
+        """See ``swarmroll.engine.port.Engine.update``."""
+        with self.sim.lock:
+            fault = self._begin("ServiceUpdate")
+            self._need_leader()
+            if fault == "out-of-sequence":
+                raise Conflict(OUT_OF_SEQUENCE, status=500)
+            if fault is None or fault.endswith("-after-commit"):
+                self.sim.control.update(service_id, version, spec.to_engine(), who="swarmroll")
+            if fault is not None:
+                raise self._failure("ServiceUpdate", fault)
+            return ()
+
+    # Watching
+
+    def watch(self, service_id: str) -> SimWatch:
+        """See ``swarmroll.engine.port.Engine.watch``."""
+        watch = SimWatch(self, service_id)
+        if not self._watches:
+            self._stream_since = self._clock.monotonic()
+        self._watches.append(watch)
+        return watch
+
+    def forget(self, watch: SimWatch) -> None:
+        """Close a watch; the stream ends with the last one."""
+        if watch in self._watches:
+            self._watches.remove(watch)
+        if not self._watches:
+            self._stream_since = None
+
+    @property
+    def unbroken_since(self) -> float | None:
+        """Since when the event stream runs, with one leader and without a gap."""
+        opened = self._stream_since
+        if opened is None or not self.sim.events_flow:
+            return None
+        return max(opened, self.sim.unbroken_since)
+
+    def hint(self, service_id: str, *, everybody: bool) -> None:
+        """An event has arrived."""
+        if not self._watches or self._stream_since is None or not self.sim.events_flow:
+            return
+        if self.sim.faults.take("SystemEvents") is not None:
+            self.sim.break_events()
+            return
+        for watch in self._watches:
+            if everybody or watch.service_id == service_id:
+                watch.wake()
+
+    def close(self) -> None:
+        """Close every watch."""
+        self._watches.clear()
+        self._stream_since = None
+
+    # Requests
+
+    def _ask(self, operation: str, about: str, answer: Callable[[], T]) -> T:
+        with self.sim.lock:
+            until = self.sim.clock.now + self._patience
+            pause = _FIRST_PAUSE
+            while True:
+                fault = self._begin(operation)
+                key = (operation, about)
+                try:
+                    self._need_leader()
+                    if fault == "stale-read" and key in self._last:
+                        return self._last[key]  # type: ignore[return-value]
+                    if fault is None or fault == "stale-read":
+                        found = answer()
+                        self._last[key] = found
+                        return found
+                    raise self._failure(operation, fault)
+                except EngineUnavailable:
+                    if self.sim.clock.now + pause > until:
+                        raise
+                    self._pass(pause)
+                    pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _begin(self, operation: str) -> str | None:
+        self._requests += 1
+        self._pass(self.sim.timing.request)
+        fault = self.sim.faults.take(operation)
+        if fault is not None:
+            self.sim.store.note("fault", operation, fault)
+        return fault
+
+    def _need_leader(self) -> None:
+        """Requests hang while nobody leads, and then fail with HTTP 500."""
+        cluster = self.sim.cluster
+        if cluster.leader is not None:
+            return
+        clock = self.sim.clock
+        limit = min(self._timeout, self.sim.timing.leader_timeout)
+        if clock.run_until(clock.now + limit, lambda: cluster.leader is not None):
+            return
+        if cluster.leader is None:
+            raise EngineUnavailable(f"{self.host}: {_NO_LEADER}", status=500)
+
+    def _failure(self, operation: str, fault: str) -> EngineUnavailable:
+        if fault.startswith("timeout"):
+            self._pass(self._timeout)
+        words = _WORDS[fault].format(timeout=self._timeout)
+        status = int(fault) if fault.isdigit() else None
+        return EngineUnavailable(f"{self.host}: {operation}: {words}", status=status)
+
+    def _pass(self, seconds: float) -> None:
+        clock = self.sim.clock
+        clock.run_until(clock.now + seconds)
+
+    def _find(self, service_id: str) -> SimService:
+        return self.sim.control.find(service_id)
+
+    def _tasks(self, service_id: str) -> tuple[Task, ...]:
+        service = self._find(service_id)
+        return tuple(task.seen(template) for task in self.sim.store.tasks_of(service.id))
+
+    def _current_tasks(self, service_id: str) -> tuple[Task, ...]:
+        def answer() -> tuple[Task, ...]:
+            service = self._find(service_id)
+            return tuple(
+                task.seen(template)
+                for task in self.sim.store.tasks_of(service.id)
+                if up_to_date(service, task)
+            )
+
+        return self._ask("TaskList", f"{service_id} _up-to-date", answer)
+
+
+def template(spec: StoredSpec) -> object:
+    """The task template of a stored spec, as ``ServiceSpec.template`` gives it."""
+    return read(spec).template

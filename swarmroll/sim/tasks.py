@@ -1,0 +1,149 @@
+"""Tasks: one attempt each to run one container."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from swarmroll.core.snapshot import Task, TaskState
+
+if TYPE_CHECKING:
+    from swarmroll.sim.clock import Scope
+    from swarmroll.sim.nodes import SimNode
+    from swarmroll.sim.specs import StoredSpec
+
+_ASSIGNED = TaskState.ASSIGNED
+_RUNNING = TaskState.RUNNING
+_COMPLETE = TaskState.COMPLETE
+
+
+class SimTask:
+    """
+    A task, as the managers store it and as its agent lives it.
+
+    Attributes:
+        spec: The stored spec that it was made from, with its spec version.
+        state: Observed state, as last reported; only ever increases.
+        desired: What the managers want; only ever increases.
+        local: How far the agent has come, which the managers may not have heard yet.
+        told: The desired state that the agent knows.
+        stopping: Whether the agent has begun to stop it.
+        container: Timers of its container; they end with it.
+        changed: Version of the last change, from the cluster's counter.
+    """
+
+    __slots__ = (
+        "changed",
+        "container",
+        "container_id",
+        "counted_active",
+        "counted_holding",
+        "created_at",
+        "desired",
+        "error",
+        "exit_code",
+        "id",
+        "in_store",
+        "iteration",
+        "local",
+        "message",
+        "node",
+        "service_id",
+        "slot",
+        "spec",
+        "state",
+        "state_at",
+        "stopping",
+        "told",
+        "updated_at",
+        "value",
+    )
+
+    def __init__(
+        self,
+        *,
+        task_id: str,
+        service_id: str,
+        spec: StoredSpec,
+        slot: int | None,
+        node: SimNode | None,
+        desired: TaskState,
+        at: float,
+    ) -> None:
+        self.id = task_id
+        self.service_id = service_id
+        self.spec = spec
+        self.slot = slot
+        self.node = node
+        self.desired = desired
+        self.state = TaskState.NEW
+        self.local = TaskState.NEW
+        self.told = TaskState.NEW
+        self.stopping = False
+        self.message = "created"
+        self.error = ""
+        self.exit_code: int | None = None
+        self.container_id = ""
+        self.created_at = at
+        self.updated_at = at
+        self.state_at = at
+        self.changed = 0
+        self.iteration: int | None = None
+        self.in_store = True
+        self.counted_active = False
+        self.counted_holding = False
+        self.container: Scope | None = None
+        self.value: Task | None = None
+
+    @property
+    def runnable(self) -> bool:
+        """Whether the managers want it to run, now or soon."""
+        return self.desired <= _RUNNING
+
+    @property
+    def ended(self) -> bool:
+        """Whether its observed state is past RUNNING."""
+        return self.state > _RUNNING
+
+    @property
+    def wanted_active(self) -> bool:
+        """Whether the scheduler counts it (nodeinfo.go, addTask)."""
+        return self.desired <= _COMPLETE and _ASSIGNED <= self.state <= _RUNNING
+
+    @property
+    def holds_resources(self) -> bool:
+        """Whether its reservations and host-mode ports are taken."""
+        return _ASSIGNED <= self.state <= _RUNNING
+
+    @property
+    def in_motion(self) -> bool:
+        """Whether something about it will change by itself."""
+        if self.desired > _RUNNING and self.desired is not _COMPLETE:
+            if self.ended:
+                return False
+            return self.node is None or self.node.reachable
+        if self.state >= _RUNNING:
+            return self.ended and self.desired <= _RUNNING
+        if self.state <= TaskState.PENDING and self.error:
+            return False
+        return self.node is None or self.node.reachable
+
+    def seen(self, template: Callable[[StoredSpec], object]) -> Task:
+        """As the core sees it; built once for each change."""
+        if self.value is None:
+            self.value = Task(
+                id=self.id,
+                slot=self.slot,
+                node_id="" if self.node is None else self.node.id,
+                state=self.state,
+                desired=self.desired,
+                created_at=self.created_at,
+                state_at=self.state_at,
+                message=self.message,
+                error=self.error,
+                exit_code=self.exit_code,
+                container_id=self.container_id,
+                image=self.spec.image,
+                template=template(self.spec),
+            )
+        return self.value

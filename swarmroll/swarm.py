@@ -1,0 +1,463 @@
+"""What users hold: one swarm, and what can be done with its services."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets
+import socket
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from swarmroll.core.findings import Finding, Severity
+from swarmroll.core.image import ImageReference
+from swarmroll.core.phases import Phase
+from swarmroll.core.plan import (
+    ADOPT,
+    PAUSE,
+    ROLLBACK,
+    Baseline,
+    Plan,
+    Policy,
+    baseline_of,
+    make_plan,
+    refuse_jobs,
+)
+from swarmroll.core.report import Report
+from swarmroll.core.snapshot import Depth, Node, Service, Snapshot, Task
+from swarmroll.core.spec import ServiceSpec
+from swarmroll.core.state import State
+from swarmroll.core.strategy import Rolling, Strategy
+from swarmroll.core.units import Duration, seconds
+from swarmroll.engine.port import Engine
+from swarmroll.errors import NoRollout, PlanError
+from swarmroll.journal.memory import MemoryJournal
+from swarmroll.journal.port import Journal, Owner
+from swarmroll.outcomes import raise_unless_ok
+from swarmroll.rollout import Rollout
+from swarmroll.runner import Habits, Observer, Runner
+
+if TYPE_CHECKING:
+    from swarmroll.engine.connect import TLS
+
+Change = ServiceSpec | Callable[[ServiceSpec], ServiceSpec]
+"""A new spec, or a function from the live spec to it."""
+
+RESOLVE_SECONDS = 5.0
+"""Seconds that a registry gets to tell the digest of an image."""
+
+
+class Swarm:
+    """
+    One swarm, reached through one or more of its managers; made by ``swarmroll.connect()``.
+
+    A context manager: leaving it gives back sockets and threads. May be shared by threads; all
+    its rollouts share one stream of the engine's events.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        journal: Journal | None = None,
+        observers: Iterable[Observer] = (),
+        heartbeat: Duration = 5.0,
+        executor: Executor | None = None,
+    ) -> None:
+        """
+        Args:
+            engine: The door to the swarm.
+            journal: Where rollouts are recorded; None keeps them as long as this object lives.
+            observers: Told of every event of every rollout.
+            heartbeat: Seconds after which a service is looked at even if no event came.
+            executor: Runs what saves evidence; None uses threads of its own.
+        """
+        self._engine = engine
+        self._journal = journal or MemoryJournal(engine.clock)
+        self._observers = tuple(observers)
+        self._habits = Habits(heartbeat=seconds(heartbeat, name="heartbeat"))
+        self._executor = executor or ThreadPoolExecutor(2, thread_name_prefix="swarmroll-evidence")
+        self._nodes: Mapping[str, Node] = {}
+
+    def __enter__(self) -> Swarm:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back sockets and threads; a second call does nothing."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._engine.close()
+
+    def __repr__(self) -> str:
+        return f"<Swarm at {self._engine.host}>"
+
+    # --- looking
+
+    def nodes(self) -> tuple[Node, ...]:
+        """
+        Every node of the swarm.
+
+        Raises:
+            NotAManager: The engine does not manage a swarm.
+            EngineUnavailable: No answer.
+        """
+        nodes = self._engine.nodes()
+        self._nodes = {node.id: node for node in nodes}
+        return nodes
+
+    def service(self, name: str) -> Service:
+        """
+        Read a service by name, id, or unique prefix of its id.
+
+        Raises:
+            ServiceNotFound: There is none of that name.
+            NotAManager: The engine does not manage a swarm.
+            EngineUnavailable: No answer.
+        """
+        return self._engine.service(name)
+
+    # --- planning
+
+    def plan(
+        self,
+        service: str,
+        change: Change | None = None,
+        *,
+        image: str | None = None,
+        strategy: Strategy | None = None,
+        gates: Sequence[object] = (),
+        on_failure: str = ROLLBACK,
+        deadline: Duration | None = None,
+        on_foreign: str = ADOPT,
+        allow: Iterable[str] = (),
+        reason: str = "",
+    ) -> Plan:
+        """
+        Say what would change, in steps; writes nothing.
+
+        Args:
+            service: Name or id.
+            change: The new spec, or a function from the live spec to it.
+            image: The new image; may go along with a change of something else.
+            strategy: How to replace tasks; None inherits the service's own update config.
+            gates: Checks between steps.
+            on_failure: ``rollback`` or ``pause``.
+            deadline: Progress deadline: so long without a further converged slot is a failure.
+            on_foreign: ``adopt`` or ``stop``, when others scale or relabel the service meanwhile.
+            allow: Codes of findings that shall not refuse the rollout; ``*`` allows all.
+            reason: Why, for the record.
+
+        Raises:
+            SpecError: A value that no spec may hold.
+            PlanError: A job, a change of mode, or a change that is none.
+            ServiceNotFound: There is none of that name.
+        """
+        policy = Policy(
+            on_failure=on_failure,
+            on_foreign=on_foreign,
+            deadline=None if deadline is None else seconds(deadline, name="deadline"),
+            allow=(allow,) if isinstance(allow, str) else tuple(allow),
+            reason=reason,
+        )
+        if gates:
+            raise PlanError("gates are not part of this release of swarmroll")
+        plan, _ = self._plan(service, change, image, strategy or Rolling(), policy)
+        return plan
+
+    def _plan(
+        self,
+        name: str,
+        change: Change | None,
+        image: str | None,
+        strategy: Strategy,
+        policy: Policy,
+    ) -> tuple[Plan, Snapshot]:
+        service = self._engine.service(name)
+        target = _changed(service.spec, change)
+        refuse_jobs(service, target)
+        findings: list[Finding] = []
+        if image is not None:
+            target = target.with_image(image)
+        if target.image != service.spec.image:
+            target, found = self._pinned(service.spec, target)
+            findings += found
+        tasks = self._engine.tasks(service.id)
+        nodes = self._nodes_for(service.spec, target)
+        now = self._engine.clock.wall()
+        baseline = baseline_of(service, tasks, nodes, now)
+        if baseline.spec is None:
+            good = self._journal.last_known_good(service.id)
+            baseline = Baseline(spec=good, why_not=baseline.why_not)
+        plan = make_plan(
+            id=secrets.token_hex(6),
+            service=service,
+            target=target,
+            strategy=strategy,
+            tasks=tasks,
+            nodes=nodes,
+            baseline=baseline,
+            policy=policy,
+            findings=tuple(findings),
+        )
+        return plan, self._first_look(service, tasks, nodes)
+
+    def _first_look(
+        self, service: Service, tasks: tuple[Task, ...], nodes: Mapping[str, Node]
+    ) -> Snapshot:
+        clock = self._engine.clock
+        return Snapshot(
+            taken_at=clock.monotonic(),
+            wall=clock.wall(),
+            service=service,
+            depth=Depth.FULL if service.spec.replicas is not None else Depth.NODES,
+            tasks=tasks,
+            nodes=nodes,
+        )
+
+    def _nodes_for(self, live: ServiceSpec, target: ServiceSpec) -> Mapping[str, Node]:
+        """
+        The nodes: as they are now where the plan depends on them, else as last seen.
+
+        Asking costs the engine a request; names do not change.
+        """
+        if live.replicas is None or live.placement != target.placement or not self._nodes:
+            self.nodes()
+        return self._nodes
+
+    def _pinned(self, live: ServiceSpec, target: ServiceSpec) -> tuple[ServiceSpec, list[Finding]]:
+        """The target with its image pinned to what its tag means now, if that can be told."""
+        wanted = ImageReference.parse(target.image)
+        if wanted.digest:
+            return target, []
+        resolved = self._engine.resolve(target.image, timeout=RESOLVE_SECONDS)
+        if resolved.digest is not None:
+            return target.with_image(wanted.pinned(resolved.digest)), []
+        finding = Finding(
+            code="digest-unresolved",
+            severity=Severity.WARNING,
+            message=f"no digest for image {target.image}: {resolved.reason}; each node pulls"
+            " what the tag means to it then",
+            fix="push the image to a registry that the engine can ask, or name a digest",
+        )
+        before = ImageReference.parse(live.image)
+        if before.digest and before.unpinned() == wanted:
+            # The same tag, and nobody can say what it means now: keep what is known.
+            return target.with_image(live.image), [finding]
+        return target, [finding]
+
+    # --- rolling
+
+    def update(
+        self,
+        service: str,
+        change: Change | None = None,
+        *,
+        image: str | None = None,
+        strategy: Strategy | None = None,
+        gates: Sequence[object] = (),
+        on_failure: str = ROLLBACK,
+        deadline: Duration | None = None,
+        on_foreign: str = ADOPT,
+        allow: Iterable[str] = (),
+        reason: str = "",
+        wait_for_lease: Duration = 0.0,
+        observers: Iterable[Observer] = (),
+        check: bool = True,
+    ) -> Report:
+        """
+        Plan, roll, and wait for the proven end. See ``plan`` for the arguments that it shares.
+
+        Args:
+            wait_for_lease: How long to wait for somebody else's rollout of the service to end.
+            observers: Told of this rollout's events, beside those of the swarm.
+            check: Raise unless the target runs, proven; False returns the report instead.
+
+        Returns:
+            A report whose outcome is ``COMPLETED`` or ``UNCHANGED``, or any with ``check=False``.
+
+        Raises:
+            PreflightError: Findings of severity ``error`` stand in the way; nothing was written.
+            PlanError: It cannot be planned, is stale, or the engine refuses the spec.
+            RolledBack, RollbackFailed, RolloutPaused, Superseded, ServiceGone, Aborted: As the
+                name says; each carries the report.
+            LeaseHeld: Somebody else rolls the service.
+            EngineUnavailable: The engine was out of reach for too long; carries the report.
+        """
+        policy = Policy(
+            on_failure=on_failure,
+            on_foreign=on_foreign,
+            deadline=None if deadline is None else seconds(deadline, name="deadline"),
+            allow=(allow,) if isinstance(allow, str) else tuple(allow),
+            reason=reason,
+        )
+        if gates:
+            raise PlanError("gates are not part of this release of swarmroll")
+        waiting = seconds(wait_for_lease, name="wait_for_lease")
+        plan, first = self._plan(service, change, image, strategy or Rolling(), policy)
+        _refuse_endless(plan)
+        runner = self._runner(State(plan=plan), tuple(observers), wait_for_lease=waiting)
+        report = runner.run(first)
+        if check:
+            raise_unless_ok(report)
+        return report
+
+    def start(
+        self,
+        plan: Plan,
+        *,
+        wait_for_lease: Duration = 0.0,
+        observers: Iterable[Observer] = (),
+    ) -> Rollout:
+        """
+        Carry out a plan in the background.
+
+        Raises:
+            PreflightError: Findings of severity ``error`` stand in the way.
+        """
+        return self._rollout(State(plan=plan), tuple(observers), wait_for_lease).start()
+
+    def rollback(
+        self, service: str, *, strategy: Strategy | None = None, check: bool = True, **options: Any
+    ) -> Report:
+        """
+        Roll to the last known good spec, not merely to the previous one.
+
+        Without one on record: to the service's previous spec, if its tasks would differ. The live
+        number of replicas is kept. Takes the options of ``update``.
+
+        Raises:
+            PlanError: There is nothing to go back to.
+        """
+        found = self._engine.service(service)
+        target = self._last_good(found)
+        return self.update(
+            found.id, target, strategy=strategy, on_failure=PAUSE, check=check, **options
+        )
+
+    def _last_good(self, service: Service) -> ServiceSpec:
+        live = service.spec
+        for spec in (self._journal.last_known_good(service.id), service.previous_spec):
+            if spec is not None and spec.template != live.template:
+                return spec if live.replicas is None else spec.with_replicas(live.replicas)
+        raise PlanError(
+            f"nothing to roll {service.name} back to: no last known good spec is on record, and"
+            " the engine's previous spec has the same task template"
+        )
+
+    def attach(self, service: str, *, observers: Iterable[Observer] = ()) -> Rollout:
+        """
+        Take up an unfinished rollout again.
+
+        A paused one stays paused until it is asked to go on.
+
+        Raises:
+            NoRollout: No unfinished rollout of that service is on record.
+        """
+        found = self._engine.service(service)
+        state = self._journal.unfinished(found.id)
+        if state is None:
+            raise NoRollout(f"no unfinished rollout of {found.name} is on record")
+        rollout = self._rollout(state, tuple(observers), 0.0)
+        return rollout if state.phase is Phase.PAUSED else rollout.start()
+
+    def history(self, service: str) -> tuple[Report, ...]:
+        """Finished rollouts of a service, newest first."""
+        return self._journal.history(self._engine.service(service).id)
+
+    def _rollout(
+        self, state: State, observers: tuple[Observer, ...], wait_for_lease: Duration
+    ) -> Rollout:
+        waiting = seconds(wait_for_lease, name="wait_for_lease")
+
+        def make(state: State, more: tuple[Observer, ...]) -> Runner:
+            return self._runner(state, (*observers, *more), wait_for_lease=waiting)
+
+        return Rollout(make, state)
+
+    def _runner(
+        self, state: State, observers: tuple[Observer, ...], *, wait_for_lease: float = 0.0
+    ) -> Runner:
+        return Runner(
+            self._engine,
+            self._journal,
+            state,
+            owner=Owner(name=_whoami(), reason=state.plan.reason),
+            executor=self._executor,
+            observers=(*self._observers, *observers),
+            habits=self._habits,
+            wait_for_lease=wait_for_lease,
+        )
+
+
+def _changed(live: ServiceSpec, change: Change | None) -> ServiceSpec:
+    if change is None:
+        return live
+    target = change if isinstance(change, ServiceSpec) else change(live)
+    if not isinstance(target, ServiceSpec):
+        raise PlanError(
+            "the change must be a ServiceSpec or a function that returns one, got a"
+            f" {type(target).__name__}"
+        )
+    return target
+
+
+def _refuse_endless(plan: Plan) -> None:
+    if any(step.hold is None for step in plan.steps):
+        raise PlanError("this rollout waits for promote(): use start(), not update()")
+
+
+def _whoami() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = f"uid {os.getuid()}"
+    return f"{user}@{socket.gethostname()} pid {os.getpid()}"
+
+
+def connect(
+    host: str | Sequence[str] | None = None,
+    *,
+    client: Any = None,
+    tls: TLS | bool | None = None,
+    journal: Journal | None = None,
+    observers: Iterable[Observer] = (),
+    timeout: float | tuple[float, float] | None = None,
+    heartbeat: Duration = 5.0,
+    max_body: int | None = None,
+) -> Swarm:
+    """
+    Reach a swarm.
+
+    Args:
+        host: ``unix://``, ``tcp://`` or ``ssh://``, or several managers in a list, of which reads
+            use the first that answers. None does as the docker CLI: ``DOCKER_HOST`` and the TLS
+            variables, else the current docker context, else the default socket.
+        client: A docker-py client to use instead; it stays the caller's to close.
+        tls: For ``tcp://``.
+        journal: Where rollouts are recorded; None keeps them as long as the ``Swarm`` lives.
+        observers: Told of every event of every rollout.
+        timeout: Seconds for one read with its retries, and for one request.
+        heartbeat: Seconds after which a service is looked at even if no event came.
+        max_body: Bytes that an answer of the engine may have at most; 64 MiB unless told.
+
+    Raises:
+        EngineUnavailable: The host does not answer, or its certificate is not trusted.
+        NotAManager: It answers, but does not manage a swarm.
+    """
+    from swarmroll.engine.connect import open_engine
+
+    beat = seconds(heartbeat, name="heartbeat")
+    limits: dict[str, Any] = {"timeout": timeout, "max_body": max_body}
+    given = {name: value for name, value in limits.items() if value is not None}
+    engine = open_engine(host, client=client, tls=tls, heartbeat=beat, **given)
+    swarm = Swarm(engine, journal=journal, observers=observers, heartbeat=beat)
+    try:
+        # The one question that only a manager answers; the names come in useful.
+        swarm.nodes()
+    except BaseException:
+        swarm.close()
+        raise
+    return swarm

@@ -1,0 +1,200 @@
+"""States, restarts, history, health (swarm-facts 3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from swarmroll.core.snapshot import TaskState
+from swarmroll.sim import SimSwarm
+
+if TYPE_CHECKING:
+    from tests.sim.conftest import Web
+
+
+def test_a_task_goes_through_every_state(sim: SimSwarm, web: Web) -> None:
+    """One after the other, skipping none."""
+    sim.create_service("web", image="app:1")
+    assert web.trace() == [
+        "1 created, desired RUNNING",
+        "1 PENDING",
+        f"1 ASSIGNED to {_host(sim)}",
+        "1 ACCEPTED",
+        "1 PREPARING",
+        "1 READY",
+        "1 STARTING",
+        "1 RUNNING",
+    ]
+
+
+def _host(sim: SimSwarm) -> str:
+    node_id = sim.tasks("web")[0].node_id
+    return next(node.hostname for node in sim.engine().nodes() if node.id == node_id)
+
+
+def test_a_crashed_task_is_replaced_after_its_restart_delay(sim: SimSwarm, web: Web) -> None:
+    """5 s, unless the policy says otherwise; the new task is prepared meanwhile."""
+    sim.create_service("web", image="app:1", restart={"delay": 8})
+    sim.kill_container("web", 1)
+    sim.run(4)
+    assert {(t.state, t.desired) for t in web.tasks()} == {
+        (TaskState.FAILED, TaskState.SHUTDOWN),
+        (TaskState.READY, TaskState.READY),
+    }
+    sim.run(5)
+    assert web.running("app:1") == 1
+
+
+def test_the_error_and_the_exit_code_of_a_crash_are_kept(sim: SimSwarm, web: Web) -> None:
+    """In the engine's words."""
+    sim.create_service("web", image="app:1")
+    sim.kill_container("web", 1, exit_code=3)
+    failed = web.one(TaskState.FAILED)
+    assert (failed.message, failed.error, failed.exit_code) == (
+        "started",
+        "task: non-zero exit (3)",
+        3,
+    )
+
+
+def test_on_failure_does_not_restart_what_ended_well(sim: SimSwarm, web: Web) -> None:
+    """COMPLETE stays complete."""
+    sim.create_service("web", image="app:1", restart={"condition": "on-failure"})
+    sim.kill_container("web", 1, exit_code=0)
+    sim.run(60)
+    assert [task.state for task in web.tasks()] == [TaskState.COMPLETE]
+
+
+def test_restart_none_leaves_a_slot_empty_and_the_next_update_fills_it(
+    sim: SimSwarm, web: Web
+) -> None:
+    """Dead slots are still rolled."""
+    sim.create_service("web", image="app:1", replicas=2, restart={"condition": "none"})
+    sim.kill_container("web", 1)
+    sim.run(60)
+    assert len(web.runnable()) == 1
+    sim.update_service("web", image="app:2")
+    sim.settle()
+    assert web.images() == ["app:2"] * 2
+
+
+def test_restart_none_is_not_even_moved_off_a_drained_node(sim: SimSwarm, web: Web) -> None:
+    """Nor off a lost one."""
+    sim.create_service("web", image="app:1", restart={"condition": "none"})
+    sim.node(web.tasks()[0].node_id).drain()
+    sim.run(60)
+    assert web.runnable() == []
+
+
+def test_attempts_are_counted_per_spec_version(sim: SimSwarm, web: Web) -> None:
+    """Used up, the slot stays empty; a no-op update forgets the count, and revives nothing."""
+    sim.image("bad:2", crashes_after=1.0)
+    sim.create_service("web", image="bad:2", restart={"max_attempts": 2, "delay": 1}, settle=0)
+    sim.run(120)
+    assert len(web.tasks()) == 3
+    assert web.runnable() == []
+
+
+def test_attempts_outside_the_window_are_forgotten(sim: SimSwarm, web: Web) -> None:
+    """A slow crash loop goes on for ever."""
+    sim.image("bad:2", crashes_after=20.0)
+    sim.create_service(
+        "web",
+        image="bad:2",
+        restart={"max_attempts": 1, "delay": 1, "window": 10},
+        settle=0,
+    )
+    sim.run(200)
+    assert sum(1 for line in web.trace() if "RUNNING" in line and "desired" not in line) > 5
+
+
+def test_only_five_tasks_of_a_slot_are_remembered(sim: SimSwarm, web: Web) -> None:
+    """The living one included: evidence is gone after five restarts."""
+    sim.create_service("web", image="app:1", replicas=1)
+    sim.image("app:1", crashes_after=1.0)
+    sim.kill_container("web", 1)
+    sim.run(120)
+    assert len(web.tasks()) == 5
+
+
+def test_with_a_health_check_a_task_is_starting_until_healthy(sim: SimSwarm, web: Web) -> None:
+    """RUNNING means healthy."""
+    sim.image("checked:1", healthcheck=True, healthy_after=10.0)
+    sim.create_service("web", image="checked:1", settle=0)
+    sim.run(9)
+    assert [task.state for task in web.tasks()] == [TaskState.STARTING]
+    sim.run(3)
+    assert [task.state for task in web.tasks()] == [TaskState.RUNNING]
+
+
+@pytest.mark.parametrize(("unhealthy_after", "message"), [(2.0, "starting"), (9.0, "started")])
+def test_an_unhealthy_container_is_stopped_and_failed(
+    sim: SimSwarm, web: Web, unhealthy_after: float, message: str
+) -> None:
+    """Before it was ever healthy, and after."""
+    sim.image("sick:1", healthcheck=True, healthy_after=5.0, unhealthy_after=unhealthy_after)
+    sim.create_service("web", image="sick:1", restart={"condition": "none"}, settle=0)
+    sim.run(20)
+    failed = web.one(TaskState.FAILED)
+    assert failed.error == "task: non-zero exit (143): dockerexec: unhealthy container"
+    assert failed.message == message
+
+
+def test_an_unhealthy_container_that_ends_well_is_complete(sim: SimSwarm, web: Web) -> None:
+    """By way of a momentary RUNNING; on-failure never restarts it."""
+    sim.image("sick:1", healthcheck=True, unhealthy_after=0.5, stop_exit_code=0)
+    sim.create_service("web", image="sick:1", restart={"condition": "on-failure"}, settle=0)
+    sim.run(60)
+    done = web.one(TaskState.COMPLETE)
+    assert (done.message, done.error) == ("finished", "")
+    assert "1 RUNNING" in web.trace()
+
+
+def test_a_process_that_ignores_the_signal_takes_the_whole_grace(sim: SimSwarm, web: Web) -> None:
+    """And is killed."""
+    sim.image("deaf:1", stops_in=1000.0)
+    sim.create_service("web", image="deaf:1", stop_grace=7)
+    began = sim.now
+    sim.update_service("web", image="app:1")
+    sim.run_until(lambda: any(t.state is TaskState.SHUTDOWN for t in web.tasks()))
+    assert sim.now - began == pytest.approx(1.2 + 7, abs=0.1)
+    assert web.one(TaskState.SHUTDOWN).exit_code == 137
+
+
+def test_killing_a_container_by_hand_looks_like_a_crash(sim: SimSwarm, web: Web) -> None:
+    """docker kill is a failure of the task."""
+    sim.create_service("web", image="app:1")
+    sim.kill_container("web", 1)
+    assert web.one(TaskState.FAILED).exit_code == 137
+
+
+def test_a_removed_service_takes_its_tasks_along(sim: SimSwarm) -> None:
+    """They stop, and are forgotten."""
+    service = sim.create_service("web", image="app:1", replicas=2)
+    sim.remove_service("web")
+    sim.run(3)
+    assert not list(sim.store.tasks_of(service.id))
+    assert sim.store.tasks == {}
+
+
+def test_with_restart_attempts_as_many_tasks_are_remembered(sim: SimSwarm, web: Web) -> None:
+    """Attempts + 1, more than the usual five."""
+    sim.image("bad:2", crashes_after=0.5)
+    sim.create_service("web", image="bad:2", restart={"max_attempts": 8, "delay": 0.5}, settle=0)
+    sim.run(120)
+    assert len(web.tasks()) == 9
+
+
+def test_an_exception_of_an_image_keeps_what_was_said_before(sim: SimSwarm, web: Web) -> None:
+    """It changes only its own words, and only there."""
+    sim.image("slow:1", starts_in=5.0)
+    sim.image("slow:1", crashes_after=1.0, on_slots=[2])
+    sim.create_service("web", image="slow:1", replicas=2, restart={"condition": "none"}, settle=0)
+    sim.run(5)
+    assert {task.state for task in web.tasks()} == {TaskState.STARTING}
+    sim.run(5)
+    assert {(t.slot, t.state) for t in web.tasks()} == {
+        (1, TaskState.RUNNING),
+        (2, TaskState.FAILED),
+    }

@@ -1,0 +1,1 @@
+"""Service specs: lossless, immutable, compared as the engine compares them."""
