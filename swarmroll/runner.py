@@ -164,7 +164,7 @@ class Runner:
     # --- the loop
 
     def _drive(self, lease: Lease, first: Snapshot | None) -> None:
-        snapshot = first or self._look(Depth.SERVICE)
+        snapshot = self._look(Depth.SERVICE) if first is None else self._now(first)
         while True:
             self._take_asked()
             self._tell_saved()
@@ -270,6 +270,13 @@ class Runner:
         if after is None:
             self._service_read_at = snapshot.taken_at
         return attrs.evolve(snapshot, unbroken_since=self._watch.unbroken_since)
+
+    def _now(self, snapshot: Snapshot) -> Snapshot:
+        """A look taken just before the event stream was opened, as one taken after it."""
+        assert self._watch is not None
+        now = self._clock.monotonic()
+        self._service_read_at = now
+        return attrs.evolve(snapshot, taken_at=now, unbroken_since=self._watch.unbroken_since)
 
     # --- telling
 

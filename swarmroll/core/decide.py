@@ -129,7 +129,7 @@ def _what_goes_on(turn: Turn) -> str:
 
 
 def _pending(turn: Turn) -> Decision:
-    return turn.move(Trigger.START, "started")
+    return turn.move(Trigger.START, "started", nodes=turn.state.plan.nodes)
 
 
 def _preparing(turn: Turn) -> Decision:
@@ -210,7 +210,7 @@ def _next_step(turn: Turn, trigger: Trigger, reason: str) -> Decision:
     step = state.plan.steps[index]
     if first:
         known = state.plan.known | {task.id for task in turn.snapshot.tasks}
-        turn.set(older=known, seen={}, nodes=state.nodes or state.plan.nodes)
+        turn.set(older=known, seen={})
     turn.set(step=index)
     _turn_to(turn, step.spec)
     turn.state = turn.state.move(trigger, f"{reason}; writing: {step.name}", turn.snapshot)

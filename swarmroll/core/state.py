@@ -222,4 +222,6 @@ class State:
         """Slots in which more than one task was needed in this direction."""
         count = Counter(sighting.slot for sighting in self.seen.values())
         twice = {slot for slot, tasks in count.items() if tasks > 1}
-        return frozenset(twice | {f.slot for f in self.failures} | set(self.displaced.values()))
+        failed = {f.slot for f in self.failures if f.task_id in self.seen}
+        displaced = {slot for id, slot in self.displaced.items() if id in self.seen}
+        return frozenset(twice | failed | displaced)

@@ -9,7 +9,8 @@ arrive, and the decision is made anew.
 from __future__ import annotations
 
 from swarmroll.core.commands import Decision
-from swarmroll.core.diff import Diff
+from swarmroll.core.diff import Change, Diff
+from swarmroll.core.document import ABSENT
 from swarmroll.core.findings import Finding, Severity
 from swarmroll.core.observe import observe
 from swarmroll.core.phases import Phase, Trigger
@@ -108,9 +109,9 @@ def _ours(service: Service, intent: Intent) -> ServiceSpec | None:
 
 def _accept(turn: Turn, intent: Intent, stored: ServiceSpec) -> None:
     state = turn.state
-    normalised = intent.spec.diff(stored)
+    normalised = [c.path for c in intent.spec.diff(stored) if not _mere_zero(c)]
     if normalised:
-        names = ", ".join(change.path for change in normalised)
+        names = ", ".join(normalised)
         finding = Finding(
             code="normalised",
             severity=Severity.INFO,
@@ -123,6 +124,11 @@ def _accept(turn: Turn, intent: Intent, stored: ServiceSpec) -> None:
         fallback=state.expected or state.plan.live,
         witness_lost=False,
     )
+
+
+def _mere_zero(change: Change) -> bool:
+    """Whether the engine only leaves out what it takes for unset."""
+    return change.after is ABSENT and not change.before
 
 
 def _untouched(turn: Turn) -> bool:

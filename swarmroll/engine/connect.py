@@ -186,7 +186,7 @@ def parse(url: str, tls: TLS | None) -> Address:
     Raises:
         EngineUnavailable: It is none, or of a kind that swarmroll does not know.
     """
-    shown = printable(mask_text(url))
+    shown, clean = printable(mask_text(url)), printable(url.strip())
     try:
         parts = urlsplit(url.strip())
         port = parts.port
@@ -195,24 +195,27 @@ def parse(url: str, tls: TLS | None) -> Address:
     if parts.scheme == "unix":
         # docker-py and the CLI take unix://path and unix:///path for the same.
         path = "/" + (parts.netloc + parts.path).lstrip("/")
-        return Address(url=shown, scheme="unix", path=DEFAULT_SOCKET if path == "/" else path)
+        return Address(url=clean, scheme="unix", path=DEFAULT_SOCKET if path == "/" else path)
     if parts.scheme not in ("tcp", "http", "https", "ssh"):
         raise EngineUnavailable(
             f"{shown}: not an address that swarmroll knows; write unix:///path, tcp://host:port or "
             "ssh://user@host"
         )
-    if not parts.hostname or parts.path not in ("", "/") or parts.query or parts.password:
+    user = parts.username if parts.scheme == "ssh" else None
+    if not parts.hostname or parts.netloc.rpartition("@")[0] != (user or ""):
         raise EngineUnavailable(
-            f"{shown}: must be {parts.scheme}://host:port, without a path or a password"
+            f"{shown}: must be tcp://host:port or ssh://user@host:port, without a password"
         )
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise EngineUnavailable(f"{shown}: must end with the port")
     if parts.scheme == "ssh":
-        return Address(url=shown, scheme="ssh", host=parts.hostname, port=port, user=parts.username)
+        return Address(url=clean, scheme="ssh", host=parts.hostname, port=port, user=user)
     if parts.scheme == "https" and tls is None:
         tls = TLS()
     if parts.scheme == "http":
         tls = None
     return Address(
-        url=shown,
+        url=clean,
         scheme="tcp",
         host=parts.hostname,
         port=port or (TLS_PORT if tls else PLAIN_PORT),

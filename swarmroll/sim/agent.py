@@ -161,7 +161,8 @@ class Agents:
             if bad is not None:
                 container.later(bad, self.unhealthy, task, behaviour)
         if behaviour.crashes_after is not None:
-            container.later(behaviour.crashes_after, self.exited, task, behaviour.exit_code)
+            wait = behaviour.crashes_after + self._timing.notice
+            container.later(wait, self.exited, task, behaviour.exit_code)
 
     def _healthy(self, task: SimTask) -> None:
         self._report(task, TaskState.RUNNING, "started")

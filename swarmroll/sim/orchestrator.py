@@ -28,7 +28,7 @@ class Orchestrator:
         self._scope = scope
         self._timing = timing
         self.restarts = Restarts(store, scope, timing)
-        self.updates = Updates(store, self.restarts, scope)
+        self.updates = Updates(store, self.restarts, scope, timing)
         self._to_reconcile: dict[str, None] = {}
         self._to_restart: dict[str, SimTask] = {}
         self._due = False
@@ -289,19 +289,13 @@ class Orchestrator:
             if not task.ended:
                 self._store.want(task, TaskState.REMOVE)
         desired = TaskState.COMPLETE
-        if service.spec.per_node:
-            made = [
-                self._store.add_task(service, slot=None, node=node, desired=desired)
-                for node in self._store.nodes.values()
-                if not node.invalid and satisfies(service.spec, node)
-            ]
-        else:
-            made = [
+        if not service.spec.per_node:
+            for number in range(service.spec.replicas):
                 self._store.add_task(service, slot=number, desired=desired)
-                for number in range(service.spec.replicas)
-            ]
-        for task in made:
-            task.iteration = service.jobs
+            return
+        for node in tuple(self._store.nodes.values()):
+            if not node.invalid and satisfies(service.spec, node):
+                self._store.add_task(service, slot=None, node=node, desired=desired)
 
 
 class Enforcer:

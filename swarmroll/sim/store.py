@@ -153,7 +153,7 @@ class Store:
 
     def task_written(self, task: SimTask, what: str) -> None:
         """Say that a task was changed."""
-        task.changed = self.counted()
+        self.counted()
         task.updated_at = self.clock.wall
         task.value = None
         if task.node is not None:

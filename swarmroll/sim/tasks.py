@@ -29,11 +29,9 @@ class SimTask:
         told: The desired state that the agent knows.
         stopping: Whether the agent has begun to stop it.
         container: Timers of its container; they end with it.
-        changed: Version of the last change, from the cluster's counter.
     """
 
     __slots__ = (
-        "changed",
         "container",
         "container_id",
         "counted_active",
@@ -44,7 +42,6 @@ class SimTask:
         "exit_code",
         "id",
         "in_store",
-        "iteration",
         "local",
         "message",
         "node",
@@ -87,8 +84,6 @@ class SimTask:
         self.created_at = at
         self.updated_at = at
         self.state_at = at
-        self.changed = 0
-        self.iteration: int | None = None
         self.in_store = True
         self.counted_active = False
         self.counted_holding = False

@@ -21,6 +21,8 @@ class Timing:
         prepare: Making networks, volumes and the container, pulling not included.
         stop_prepared: Giving up a task whose container was never started.
         stop_dispatch: From desired SHUTDOWN to the stop signal (agent/task.go, retry back-off).
+        notice: From the end of a process to its agent's report; the fastest crash was RUNNING
+            that long.
         gossip: The same, more, where the task has a network (executor/container/controller.go).
         reap: The task reaper gathers changes before it deletes (taskreaper/task_reaper.go).
         heartbeat: Dispatcher heartbeat; a node is lost after about three of them.
@@ -40,6 +42,7 @@ class Timing:
     prepare: float = 0.05
     stop_prepared: float = 0.1
     stop_dispatch: float = 1.2
+    notice: float = 0.08
     gossip: float = 2.0
     reap: float = 0.25
     heartbeat: float = 5.0

@@ -22,6 +22,7 @@ from swarmroll.sim.services import SimService
 from swarmroll.sim.specs import StoredSpec, UpdaterConfig
 from swarmroll.sim.store import Store
 from swarmroll.sim.tasks import SimTask
+from swarmroll.sim.timing import Timing
 
 
 class Seen(NamedTuple):
@@ -38,7 +39,8 @@ Slot = tuple[Seen, ...]
 class Updates:
     """At most one updater a service (updater.go, Supervisor)."""
 
-    def __init__(self, store: Store, restarts: Restarts, scope: Scope) -> None:
+    def __init__(self, store: Store, restarts: Restarts, scope: Scope, timing: Timing) -> None:
+        self._react = timing.react
         self._store = store
         self._restarts = restarts
         self._scope = scope
@@ -52,7 +54,7 @@ class Updates:
         """
         running = self._running.get(service.id)
         if running is not None:
-            if running.spec is service.spec or running.spec.doc == service.spec.doc:
+            if running.spec.doc == service.spec.doc and running.spec.auth == service.spec.auth:
                 return
             running.cancel()
         seen = [tuple(Seen(t, t.desired, t.state) for t in slot) for slot in slots]
@@ -62,6 +64,7 @@ class Updates:
             self._scope,
             service=service,
             slots=seen,
+            react=self._react,
             ended=self._ended,
         )
 
@@ -81,10 +84,6 @@ class Updates:
     def any(self) -> bool:
         """Whether an updater of any service is in memory."""
         return bool(self._running)
-
-    def running(self, service_id: str) -> bool:
-        """Whether an updater of this service is in memory."""
-        return service_id in self._running
 
     def _ended(self, updater: Updater) -> None:
         if self._running.get(updater.service.id) is updater:
@@ -108,6 +107,7 @@ class Updater:
         *,
         service: SimService,
         slots: list[Slot],
+        react: float,
         ended: Callable[[Updater], None],
     ) -> None:
         self._store = store
@@ -118,6 +118,7 @@ class Updater:
         self._began = None if service.status is None else service.status.state
         self._slots = slots
         self._ended = ended
+        self._react = react
         self._config: UpdaterConfig = self.spec.rollback if self._rolling_back else self.spec.update
         self._monitor = self._config.monitor
         self._processes: list[Process] = []
@@ -151,8 +152,13 @@ class Updater:
             if signal is not None and not signal.fired:
                 signal.fire(task.state)
             if self._watching and task.ended:
-                self._events.append(task)
-                self._rouse()
+                # The restart policy hears of it as well, and either may act first.
+                late = self._store.rng.choice((0.0, 2 * self._react))
+                self._scope.later(late, self._hear, task)
+
+    def _hear(self, task: SimTask) -> None:
+        self._events.append(task)
+        self._rouse()
 
     # The main loop
 

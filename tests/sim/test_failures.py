@@ -1,4 +1,4 @@
-"""What an update takes for a failure, and what it does then (swarm-facts 1.7, 1.9, 1.10)."""
+"""What an update takes for a failure, and what it does then."""
 
 from __future__ import annotations
 

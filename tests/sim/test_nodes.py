@@ -1,4 +1,4 @@
-"""Nodes that go and come, global services, jobs, leaders (swarm-facts 1.14, 5)."""
+"""Nodes that go and come, global services, jobs, leaders."""
 
 from __future__ import annotations
 
@@ -376,3 +376,55 @@ def test_tasks_of_a_node_that_is_down_for_a_day_are_orphaned(sim: SimSwarm, web:
     assert not any(t.state is TaskState.ORPHANED for t in web.tasks())
     sim.run(2 * 3600)
     assert web.one(TaskState.ORPHANED).node_id == sim.node("node-3").id
+
+
+def test_a_global_task_that_crashes_is_restarted_on_its_node(sim: SimSwarm, web: Web) -> None:
+    """After the restart delay, from the current spec."""
+    sim.image("app:1")
+    sim.image("app:1", crashes_after=3.0, on_nodes=["node-2"])
+    sim.create_service("web", image="app:1", mode="global", restart={"delay": 1}, settle=0)
+    sim.run(6)
+    on_two = [t for t in web.tasks() if t.node_id == sim.node("node-2").id]
+    assert [t.state for t in on_two] == [TaskState.FAILED, TaskState.RUNNING]
+
+
+def test_a_global_task_that_crashes_on_a_paused_node_stays_away(sim: SimSwarm, web: Web) -> None:
+    """Until the node is active again."""
+    sim.image("app:1")
+    sim.image("app:1", crashes_after=3.0, on_nodes=["node-2"])
+    sim.create_service("web", image="app:1", mode="global", restart={"delay": 1}, settle=0)
+    sim.run(2)
+    sim.node("node-2").pause()
+    sim.run(20)
+    assert len(web.runnable()) == 2
+
+
+def test_a_global_job_runs_once_on_every_node(sim: SimSwarm, web: Web) -> None:
+    """And is never rolled."""
+    sim.image("once:1", crashes_after=1.0, exit_code=0)
+    sim.create_service("web", image="once:1", mode="global-job")
+    sim.run(10)
+    assert [t.state for t in web.tasks()] == [TaskState.COMPLETE] * 3
+
+
+def test_restart_delays_survive_a_change_of_leader() -> None:
+    """A task in READY is released after the rest of its delay."""
+    with _three() as sim:
+        sim.create_service("web", image="app:1", replicas=1, restart={"delay": 40})
+        sim.kill_container("web", 1)
+        crashed = sim.now
+        sim.run(5)
+        sim.change_leader(election=10)
+        sim.run_until(lambda: any(t.running for t in sim.tasks("web")))
+        assert 39 < sim.now - crashed < 48
+
+
+def test_attempts_are_counted_again_by_a_new_leader() -> None:
+    """From the tasks that are remembered."""
+    with _three() as sim:
+        sim.image("bad:2", crashes_after=1.0)
+        sim.create_service("web", image="bad:2", restart={"max_attempts": 2, "delay": 1}, settle=0)
+        sim.run(30)
+        sim.change_leader(election=10)
+        sim.run(60)
+        assert len(sim.tasks("web")) == 3

@@ -1,4 +1,4 @@
-"""Order, parallelism, delay and completion of an update (swarm-facts 1.4 to 1.6, 1.8)."""
+"""Order, parallelism, delay and completion of an update."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from swarmroll.core.snapshot import TaskState
 from swarmroll.sim import SimSwarm
+from swarmroll.sim.documents import Pacing
 
 if TYPE_CHECKING:
     from tests.sim.conftest import Web
@@ -180,3 +181,33 @@ def test_completed_is_said_while_every_task_crashes_and_a_silent_pass_removes_th
     assert first is not None
     assert second is not None
     assert (second.completed_at or 0) > (first.completed_at or 0)
+
+
+@pytest.mark.parametrize(
+    ("image", "words", "seen"),
+    [
+        ("app:2", {"order": "stop-first"}, 6.3),
+        ("app:2", {"order": "start-first"}, 2.8),
+        ("app:2", {"order": "start-first", "parallelism": 3}, 1.8),
+        ("exits:1", {"failure_action": "rollback"}, 4.1),
+        ("nowhere:1", {"failure_action": "rollback"}, 1.8),
+    ],
+)
+def test_times_are_those_of_real_engines(
+    sim: SimSwarm, web: Web, image: str, words: Pacing, seen: float
+) -> None:
+    """3 replicas on 3 nodes, delay 0, monitor 1 s, restart delay 0: within a second or so."""
+    sim.image("exits:1", crashes_after=0.0, exit_code=3)
+    usual: Pacing = {"parallelism": 1, "monitor": 1}
+    sim.create_service(
+        "web",
+        image="app:1",
+        replicas=3,
+        update={**usual, **words},
+        rollback=usual,
+        restart={"delay": 0},
+    )
+    began = sim.now
+    sim.update_service("web", image=image)
+    sim.run_until(lambda: web.state() in {"completed", "rollback_completed"})
+    assert sim.now - began == pytest.approx(seen, abs=1.3)

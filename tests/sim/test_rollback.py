@@ -1,4 +1,4 @@
-"""The previous spec, and rolling back (swarm-facts 2)."""
+"""The previous spec, and rolling back."""
 
 from __future__ import annotations
 
@@ -261,3 +261,58 @@ def test_what_the_engine_refuses_is_refused(
 def test_a_rollback_config_is_not_validated(sim: SimSwarm) -> None:
     """A ratio of 2 is accepted there."""
     sim.create_service("web", image="app:1", rollback={"max_failure_ratio": 2.0})
+
+
+def test_names_are_unique(sim: SimSwarm) -> None:
+    """HTTP 409."""
+    sim.create_service("web", image="app:1")
+    with pytest.raises(EngineError, match="service web already exists") as e:
+        sim.create_service("web", image="app:1")
+    assert e.value.status == 409
+
+
+def test_a_published_port_belongs_to_one_service(sim: SimSwarm) -> None:
+    """HTTP 400, naming the other one."""
+    port = {"TargetPort": 80, "PublishedPort": 8080}
+    sim.create_service("web", image="app:1", ports=[port])
+    with pytest.raises(EngineError, match="already in use by service 'web'") as e:
+        sim.create_service("other", image="app:1", ports=[port])
+    assert e.value.status == 400
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({"UpdateConfig": {"Delay": -1}}, "update-delay cannot be negative"),
+        ({"UpdateConfig": {"Monitor": -1}}, "update-monitor cannot be negative"),
+        ({"UpdateConfig": {"Order": "sideways"}}, "unrecognized update order sideways"),
+        (
+            {
+                "TaskTemplate": {
+                    "ContainerSpec": {"Image": "app:1"},
+                    "Placement": {"Constraints": ["nonsense"]},
+                }
+            },
+            "invalid constraint",
+        ),
+        (
+            {
+                "TaskTemplate": {
+                    "ContainerSpec": {
+                        "Image": "app:1",
+                        "Secrets": [{"SecretID": "x", "SecretName": "key"}],
+                    }
+                }
+            },
+            "secret not found: key",
+        ),
+    ],
+)
+def test_what_cannot_be_created_is_refused(
+    sim: SimSwarm, spec: dict[str, object], words: str
+) -> None:
+    """HTTP 400, in the engine's words."""
+    whole = {"TaskTemplate": {"ContainerSpec": {"Image": "app:1"}}, **spec}
+    with pytest.raises(EngineError, match=words) as e:
+        sim.create_service("web", spec=whole)
+    assert e.value.status == 400

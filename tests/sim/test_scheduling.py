@@ -1,4 +1,4 @@
-"""Where tasks go, and what keeps them from going anywhere (swarm-facts 1.6, 3.1)."""
+"""Where tasks go, and what keeps them from going anywhere."""
 
 from __future__ import annotations
 

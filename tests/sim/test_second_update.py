@@ -1,4 +1,4 @@
-"""Scaling, and writing again in the middle of an update (swarm-facts 1.11 to 1.13)."""
+"""Scaling, and writing again in the middle of an update."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""States, restarts, history, health (swarm-facts 3)."""
+"""States, restarts, history, health."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -198,3 +199,24 @@ def test_an_exception_of_an_image_keeps_what_was_said_before(sim: SimSwarm, web:
         (1, TaskState.RUNNING),
         (2, TaskState.FAILED),
     }
+
+
+def test_a_container_that_turns_unhealthy_while_running_is_replaced(
+    sim: SimSwarm, web: Web
+) -> None:
+    """Told by a test, at any time."""
+    sim.create_service("web", image="app:1", restart={"delay": 1})
+    sim.make_unhealthy("web", 1)
+    sim.run(5)
+    assert [task.state for task in web.tasks()] == [TaskState.FAILED, TaskState.RUNNING]
+    assert "unhealthy container" in web.one(TaskState.FAILED).error
+
+
+def test_a_task_whose_restart_is_still_delayed_may_fail_again(sim: SimSwarm, web: Web) -> None:
+    """A missing image does not make a tight loop: each attempt waits out its delay."""
+    sim.create_service("web", image="app:1", restart={"delay": 5})
+    sim.update_service("web", image="nowhere:1")
+    sim.run(60)
+    rejected = [task for task in web.tasks() if task.state is TaskState.REJECTED]
+    gaps = [b.created_at - a.created_at for a, b in pairwise(rejected)]
+    assert min(gaps) >= 4.9

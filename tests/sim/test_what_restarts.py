@@ -1,4 +1,4 @@
-"""Which change of a service restarts its tasks (swarm-facts 1.1 to 1.3)."""
+"""Which change of a service restarts its tasks."""
 
 from __future__ import annotations
 
