@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from swarmroll.core.events import Event, Finished
 from swarmroll.core.phases import Phase
 from swarmroll.core.plan import Plan
-from swarmroll.core.report import Report
+from swarmroll.core.report import Report, as_it_stands
 from swarmroll.core.snapshot import Snapshot
 from swarmroll.core.state import Ask, State
 from swarmroll.errors import PlanError, SwarmrollError
@@ -35,6 +35,10 @@ class Rollout:
         self._error: SwarmrollError | None = None
         self._done = threading.Event()
         self._runner = make_runner(state, (self._hear,))
+        if state.phase is Phase.PAUSED:
+            # Taken up where somebody left it: it stands still until it is asked to go on.
+            self._report = as_it_stands(state)
+            self._done.set()
 
     def start(self, first: Snapshot | None = None) -> Rollout:
         """Begin in the background; returns itself."""

@@ -119,14 +119,15 @@ class Runner:
             EngineUnavailable: No answer for longer than ``patience``; carries the report.
         """
         started_at, requests = self._clock.wall(), self._engine.requests
+        plan = self._state.plan
         lease = self._journal.acquire(
-            self._state.plan.service_id, self._owner, wait=self._wait_for_lease
+            plan.service_id, self._owner, name=plan.service, wait=self._wait_for_lease
         )
         trouble: EngineError | LeaseHeld | None = None
         try:
             with self._lock:
-                self._watch = self._engine.watch(self._state.plan.service_id)
-            self._tell(events.Started(**self._stamp(), plan=self._state.plan))
+                self._watch = self._engine.watch(plan.service_id)
+            self._tell(events.Started(**self._stamp(), plan=plan))
             self._drive(lease, first)
         except (EngineError, LeaseHeld) as exc:
             trouble = exc

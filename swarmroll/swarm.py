@@ -155,15 +155,7 @@ class Swarm:
             PlanError: A job, a change of mode, or a change that is none.
             ServiceNotFound: There is none of that name.
         """
-        policy = Policy(
-            on_failure=on_failure,
-            on_foreign=on_foreign,
-            deadline=None if deadline is None else seconds(deadline, name="deadline"),
-            allow=(allow,) if isinstance(allow, str) else tuple(allow),
-            reason=reason,
-        )
-        if gates:
-            raise PlanError("gates are not part of this release of swarmroll")
+        policy = _policy(on_failure, on_foreign, deadline, allow, reason, gates)
         plan, _ = self._plan(service, change, image, strategy or Rolling(), policy)
         return plan
 
@@ -286,15 +278,7 @@ class Swarm:
             LeaseHeld: Somebody else rolls the service.
             EngineUnavailable: The engine was out of reach for too long; carries the report.
         """
-        policy = Policy(
-            on_failure=on_failure,
-            on_foreign=on_foreign,
-            deadline=None if deadline is None else seconds(deadline, name="deadline"),
-            allow=(allow,) if isinstance(allow, str) else tuple(allow),
-            reason=reason,
-        )
-        if gates:
-            raise PlanError("gates are not part of this release of swarmroll")
+        policy = _policy(on_failure, on_foreign, deadline, allow, reason, gates)
         waiting = seconds(wait_for_lease, name="wait_for_lease")
         plan, first = self._plan(service, change, image, strategy or Rolling(), policy)
         _refuse_endless(plan)
@@ -402,6 +386,25 @@ def _changed(live: ServiceSpec, change: Change | None) -> ServiceSpec:
             f" {type(target).__name__}"
         )
     return target
+
+
+def _policy(
+    on_failure: str,
+    on_foreign: str,
+    deadline: Duration | None,
+    allow: Iterable[str],
+    reason: str,
+    gates: Sequence[object],
+) -> Policy:
+    if gates:
+        raise PlanError("gates are not part of this release of swarmroll")
+    return Policy(
+        on_failure=on_failure,
+        on_foreign=on_foreign,
+        deadline=None if deadline is None else seconds(deadline, name="deadline"),
+        allow=(allow,) if isinstance(allow, str) else tuple(allow),
+        reason=reason,
+    )
 
 
 def _refuse_endless(plan: Plan) -> None:

@@ -41,13 +41,15 @@ class MemoryJournal:
         self._lock = threading.Condition()
         self._shelves: dict[str, _Shelf] = {}
 
-    def acquire(self, service_id: str, owner: Owner, *, wait: float = 0.0) -> Lease:
+    def acquire(
+        self, service_id: str, owner: Owner, *, name: str, wait: float = 0.0
+    ) -> Lease:
         """See Journal."""
         with self._lock:
             shelf = self._shelf(service_id)
             if not self._lock.wait_for(lambda: shelf.owner is None, timeout=wait):
                 raise LeaseHeld(
-                    f"service {service_id} is being rolled by {shelf.owner}; wait for it, or"
+                    f"service {name} is being rolled by {shelf.owner}; wait for it, or"
                     " abort that rollout",
                     owner=str(shelf.owner),
                     since=shelf.since,

@@ -52,11 +52,14 @@ class Lease(Protocol):
 class Journal(Protocol):
     """Where rollouts are recorded. Safe to be used from several threads."""
 
-    def acquire(self, service_id: str, owner: Owner, *, wait: float = 0.0) -> Lease:
+    def acquire(
+        self, service_id: str, owner: Owner, *, name: str, wait: float = 0.0
+    ) -> Lease:
         """
         Take the lease of a service.
 
         Args:
+            name: The service's name, for the message.
             wait: Seconds to wait for somebody else to give it back.
 
         Raises:

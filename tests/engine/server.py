@@ -157,7 +157,7 @@ class Server:
 
     def _converse(self, connection: socket.socket) -> None:
         with connection.makefile("rb") as stream:
-            while request := _read_request(stream):
+            while (line := stream.readline()) and (request := _read_request(line, stream)):
                 with self._changed:
                     self.seen.append(request)
                     self._changed.notify_all()
@@ -166,13 +166,14 @@ class Server:
                     answer(connection)
                     return
                 connection.sendall(answer)
+            if line:
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
 
-def _read_request(stream: Any) -> Request | None:
-    line = stream.readline().decode()
-    if not line:
+def _read_request(line: bytes, stream: Any) -> Request | None:
+    if not line.isascii():
         return None
-    method, target, _ = line.split()
+    method, target, _ = line.decode().split()
     headers = dict(_read_headers(stream))
     return Request(
         method=method,
