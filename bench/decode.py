@@ -36,7 +36,8 @@ def task(number: int) -> dict[str, object]:
                 "Image": "registry.example/team/app:2@sha256:" + "0" * 64,
                 "Env": [f"VARIABLE_NUMBER_{n}=the value of variable {n}" for n in range(15)],
                 "Mounts": [
-                    {"Type": "volume", "Source": f"data{n}", "Target": f"/data{n}"} for n in range(4)
+                    {"Type": "volume", "Source": f"data{n}", "Target": f"/data{n}"}
+                    for n in range(4)
                 ],
                 "Healthcheck": {"Test": ["CMD", "/bin/check"], "Interval": 5_000_000_000},
                 "Secrets": [{"SecretID": "s" * 25, "SecretName": "key", "File": {"Name": "key"}}],
@@ -150,9 +151,13 @@ def main() -> None:
         for way, runs in found.items()
     }
     for way, figures in medians.items():
-        print(f"{way:10} {figures['cpu'] * 1000:8.1f} ms CPU a call {figures['peak']:8.1f} MiB peak")
+        print(
+            f"{way:10} {figures['cpu'] * 1000:8.1f} ms CPU a call {figures['peak']:8.1f} MiB peak"
+        )
     ours, theirs = medians["swarmroll"], medians["docker-py"]
-    print(f"ratio      {ours['cpu'] / theirs['cpu']:8.3f} (goal 0.125)   {ours['peak'] / theirs['peak']:8.3f} (goal 0.5)")
+    print(
+        f"ratio      {ours['cpu'] / theirs['cpu']:8.3f} (goal 0.125)   {ours['peak'] / theirs['peak']:8.3f} (goal 0.5)"
+    )
 
 
 if __name__ == "__main__":

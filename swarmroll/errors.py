@@ -130,7 +130,13 @@ class LeaseHeld(SwarmrollError):
     """
 
     def __init__(
-        self, message: str, *, owner: str, since: float, expires: float, report: Report | None = None
+        self,
+        message: str,
+        *,
+        owner: str,
+        since: float,
+        expires: float,
+        report: Report | None = None,
     ) -> None:
         super().__init__(message)
         self.owner = owner

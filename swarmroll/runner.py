@@ -182,7 +182,7 @@ class Runner:
             if self._over():
                 return
             if decision.look is not None:
-                snapshot = self._look_again(decision.look, snapshot, wrote)
+                snapshot = self._look_again(decision.look, snapshot, wrote=wrote)
 
     def _over(self) -> bool:
         return self._state.phase.terminal or (
@@ -215,9 +215,7 @@ class Runner:
         except (EngineUnavailable, ServiceNotFound) as exc:
             return Sent.LOST, str(exc)
         except EngineError as exc:
-            refused = exc.status is not None and (
-                exc.status < 500 or exc.status == NOT_IMPLEMENTED
-            )
+            refused = exc.status is not None and (exc.status < 500 or exc.status == NOT_IMPLEMENTED)
             return (Sent.REFUSED if refused else Sent.LOST), str(exc)
         return Sent.ACCEPTED, ""
 
@@ -237,7 +235,7 @@ class Runner:
 
     # --- looking
 
-    def _look_again(self, look: Look, last: Snapshot, wrote: bool) -> Snapshot:
+    def _look_again(self, look: Look, last: Snapshot, *, wrote: bool) -> Snapshot:
         if look.within <= 0:
             # A look that did not ask what the engine calls up to date is not one to build on.
             whole = last.depth is Depth.SERVICE or last.up_to_date is not None
@@ -296,7 +294,7 @@ class Runner:
         for observer in self._observers:
             try:
                 observer(event)
-            except Exception:
+            except Exception:  # noqa: BLE001 - whatever it is, the rollout goes on
                 _log.exception("an observer failed on %s", type(event).__name__)
 
 

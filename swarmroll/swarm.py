@@ -155,7 +155,14 @@ class Swarm:
             PlanError: A job, a change of mode, or a change that is none.
             ServiceNotFound: There is none of that name.
         """
-        policy = _policy(on_failure, on_foreign, deadline, allow, reason, gates)
+        policy = _policy(
+            on_failure=on_failure,
+            on_foreign=on_foreign,
+            deadline=deadline,
+            allow=allow,
+            reason=reason,
+            gates=gates,
+        )
         plan, _ = self._plan(service, change, image, strategy or Rolling(), policy)
         return plan
 
@@ -184,7 +191,7 @@ class Swarm:
             good = self._journal.last_known_good(service.id)
             baseline = Baseline(spec=good, why_not=baseline.why_not)
         plan = make_plan(
-            id=secrets.token_hex(6),
+            rollout_id=secrets.token_hex(6),
             service=service,
             target=target,
             strategy=strategy,
@@ -278,7 +285,14 @@ class Swarm:
             LeaseHeld: Somebody else rolls the service.
             EngineUnavailable: The engine was out of reach for too long; carries the report.
         """
-        policy = _policy(on_failure, on_foreign, deadline, allow, reason, gates)
+        policy = _policy(
+            on_failure=on_failure,
+            on_foreign=on_foreign,
+            deadline=deadline,
+            allow=allow,
+            reason=reason,
+            gates=gates,
+        )
         waiting = seconds(wait_for_lease, name="wait_for_lease")
         plan, first = self._plan(service, change, image, strategy or Rolling(), policy)
         _refuse_endless(plan)
@@ -389,6 +403,7 @@ def _changed(live: ServiceSpec, change: Change | None) -> ServiceSpec:
 
 
 def _policy(
+    *,
     on_failure: str,
     on_foreign: str,
     deadline: Duration | None,
@@ -450,7 +465,7 @@ def connect(
         EngineUnavailable: The host does not answer, or its certificate is not trusted.
         NotAManager: It answers, but does not manage a swarm.
     """
-    from swarmroll.engine.connect import open_engine
+    from swarmroll.engine.connect import open_engine  # noqa: PLC0415 - only where it is needed
 
     beat = seconds(heartbeat, name="heartbeat")
     limits: dict[str, Any] = {"timeout": timeout, "max_body": max_body}

@@ -58,9 +58,7 @@ def of_target(target: ServiceSpec) -> Iterator[Finding]:
         )
 
 
-def of_way_back(
-    baseline: ServiceSpec | None, why_not: str, on_failure: str
-) -> Iterator[Finding]:
+def of_way_back(baseline: ServiceSpec | None, why_not: str, on_failure: str) -> Iterator[Finding]:
     """Whether the old spec can be put back, and whether without anybody watching."""
     if on_failure != "rollback":
         return

@@ -178,9 +178,7 @@ def _unchanged(turn: Turn, late: bool) -> Decision:
         UpdateState.ROLLBACK_COMPLETED,
     )
     ended = status.completed_at if proven and status is not None else None
-    newer = {
-        t.slot_key for t in turn.snapshot.tasks if ended is not None and t.created_at > ended
-    }
+    newer = {t.slot_key for t in turn.snapshot.tasks if ended is not None and t.created_at > ended}
     standard = Standard(
         spec=turn.state.plan.live,
         monitor=turn.state.plan.live.effective_update_config.monitor,
@@ -366,9 +364,7 @@ def _paused(turn: Turn) -> Decision:
     if turn.snapshot.depth < _full(turn):
         return turn.look(_full(turn))
     state = turn.state
-    turn.set(
-        forgiven=len(state.failures), progress=0, progress_at=turn.now, standing_still=None
-    )
+    turn.set(forgiven=len(state.failures), progress=0, progress_at=turn.now, standing_still=None)
     turn.state = turn.state.move(
         Trigger.RESUME_ASKED, "asked to resume; writing the step again", turn.snapshot
     )
@@ -607,7 +603,9 @@ def _rollback_failures_exceeded(turn: Turn) -> Decision | None:
 def _rollback_config(state: State) -> UpdateConfig:
     """What governs the way back: the engine's own is under the rollback config it restored."""
     goal = state.goal
-    return goal.effective_rollback_config if state.engine_rolled_back else goal.effective_update_config
+    return (
+        goal.effective_rollback_config if state.engine_rolled_back else goal.effective_update_config
+    )
 
 
 def _rollback_overdue(turn: Turn) -> Decision | None:

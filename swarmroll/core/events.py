@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import attrs
 
 from swarmroll.core.failure import Failure
@@ -120,28 +122,31 @@ class Finished(Event):
 def between(old: State, new: State, at: float) -> tuple[Event, ...]:
     """What happened from one state to the next, in a sensible order."""
     who = {"rollout_id": new.plan.id, "service": new.plan.service}
-    events: list[Event] = []
+    return (
+        *_of_writes(old, new, who, at),
+        *_of_tasks(old, new, who, at),
+        *(Adopted(**who, at=at, change=text) for text in new.adopted[len(old.adopted) :]),
+        *(Found(**who, at=at, finding=found) for found in new.findings[len(old.findings) :]),
+        *(Noted(**who, at=at, note=note) for note in new.notes[len(old.notes) :]),
+        *(Moved(**who, at=at, transition=move) for move in new.transitions[len(old.transitions) :]),
+    )
+
+
+def _of_writes(old: State, new: State, who: dict[str, str], at: float) -> Iterator[Event]:
     if old.intent is not None and new.intent is None and new.expected is not old.expected:
-        events.append(
-            Wrote(**who, at=at, purpose=old.intent.purpose, image=old.intent.spec.image)
-        )
-    for id, sighting in new.seen.items() if new.expected is not None else ():
-        before = old.seen.get(id)
-        if before is None:
-            events.append(TaskMade(**who, at=at, slot=sighting.slot, task_id=id))
-        if sighting.running_since is not None and (before is None or before.running_since is None):
-            events.append(TaskRunning(**who, at=at, slot=sighting.slot, task_id=id))
+        yield Wrote(**who, at=at, purpose=old.intent.purpose, image=old.intent.spec.image)
+
+
+def _of_tasks(old: State, new: State, who: dict[str, str], at: float) -> Iterator[Event]:
+    if new.expected is not None:
+        for task_id, sighting in new.seen.items():
+            before = old.seen.get(task_id)
+            ran = before is not None and before.running_since is not None
+            if before is None:
+                yield TaskMade(**who, at=at, slot=sighting.slot, task_id=task_id)
+            if sighting.running_since is not None and not ran:
+                yield TaskRunning(**who, at=at, slot=sighting.slot, task_id=task_id)
     for failure in new.failures[len(old.failures) :]:
-        events.append(TaskFailed(**who, at=at, failure=failure))
-    for id, slot in new.displaced.items():
-        if id not in old.displaced:
-            events.append(TaskDisplaced(**who, at=at, slot=slot, task_id=id))
-    for change in new.adopted[len(old.adopted) :]:
-        events.append(Adopted(**who, at=at, change=change))
-    for finding in new.findings[len(old.findings) :]:
-        events.append(Found(**who, at=at, finding=finding))
-    for note in new.notes[len(old.notes) :]:
-        events.append(Noted(**who, at=at, note=note))
-    for transition in new.transitions[len(old.transitions) :]:
-        events.append(Moved(**who, at=at, transition=transition))
-    return tuple(events)
+        yield TaskFailed(**who, at=at, failure=failure)
+    for task_id in new.displaced.keys() - old.displaced.keys():
+        yield TaskDisplaced(**who, at=at, slot=new.displaced[task_id], task_id=task_id)

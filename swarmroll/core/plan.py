@@ -9,7 +9,8 @@ import attrs
 
 from swarmroll.core import checks
 from swarmroll.core.diff import Diff
-from swarmroll.core.dirty import dirty, restarts as can_restart
+from swarmroll.core.dirty import dirty
+from swarmroll.core.dirty import restarts as can_restart
 from swarmroll.core.estimate import update_seconds
 from swarmroll.core.findings import Finding, refusing
 from swarmroll.core.redact import mask_text, printable
@@ -237,7 +238,7 @@ def _unproven(
 
 def make_plan(
     *,
-    id: str,
+    rollout_id: str,
     service: Service,
     target: ServiceSpec,
     strategy: Strategy,
@@ -285,7 +286,7 @@ def make_plan(
         *(checks.of_way_back(baseline.spec, baseline.why_not, policy.on_failure) if steps else ()),
     ]
     return Plan(
-        id=id,
+        id=rollout_id,
         service_id=service.id,
         service=service.name,
         version=service.version,
@@ -367,7 +368,7 @@ def _steps(ground: _Ground, target: ServiceSpec) -> tuple[tuple[Step, ...], froz
     before = live
     for spec in way:
         hit = ground.dirty(before, spec) if converging or can_restart(before, spec) else frozenset()
-        step = _step(before, spec, len(hit), converging)
+        step = _step(before, spec, len(hit), converging=converging)
         steps += ground.strategy.cut(step) if hit else (step,)
         restarts |= hit
         before = spec
@@ -407,7 +408,7 @@ def _update_config(ground: _Ground, target: ServiceSpec) -> UpdateConfig:
     return attrs.evolve(config, failure_action=ROLLBACK if unattended else PAUSE)
 
 
-def _step(before: ServiceSpec, spec: ServiceSpec, restarts: int, converging: bool) -> Step:
+def _step(before: ServiceSpec, spec: ServiceSpec, restarts: int, *, converging: bool) -> Step:
     adds = max(0, (spec.replicas or 0) - (before.replicas or 0))
     scales = spec.replicas != before.replicas
     if converging:
@@ -419,6 +420,4 @@ def _step(before: ServiceSpec, spec: ServiceSpec, restarts: int, converging: boo
     else:
         name = "update, restarting nothing"
     monitor = spec.effective_update_config.monitor if restarts or adds else 0.0
-    return Step(
-        name=name, spec=spec, restarts=restarts, adds=adds, scales=scales, monitor=monitor
-    )
+    return Step(name=name, spec=spec, restarts=restarts, adds=adds, scales=scales, monitor=monitor)

@@ -150,10 +150,10 @@ def prove(
     skipped: tuple[str, ...] = ()
     keys: list[SlotKey]
     if standard.spec.replicas is None:
-        here = {id for id, node in nodes.items() if eligible(standard.spec, node)}
-        idle = {id for id, n in nodes.items() if n.availability is Availability.PAUSE}
+        here = {key for key, node in nodes.items() if eligible(standard.spec, node)}
+        idle = {key for key, n in nodes.items() if n.availability is Availability.PAUSE}
         keys = [*sorted(here), *sorted(str(key) for key in runnable if key not in here | idle)]
-        skipped = tuple(sorted(nodes[id].hostname or id for id in idle))
+        skipped = tuple(sorted(nodes[key].hostname or key for key in idle))
         wanted = len(here)
     else:
         keys = sorted(runnable, key=str)

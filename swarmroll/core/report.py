@@ -179,7 +179,8 @@ class Report:
         why = f": {self.transitions[-1].reason}" if self.transitions else ""
         turn = next((t for t in self.transitions if t.target is Phase.ROLLING_BACK), None)
         if turn is not None and turn is not self.transitions[-1]:
-            why = f": {turn.reason}" + ("" if self.outcome is Outcome.ROLLED_BACK else f"; then{why}")
+            then = "" if self.outcome is Outcome.ROLLED_BACK else f"; then{why}"
+            why = f": {turn.reason}{then}"
         return printable(mask_text(f"{self.service} {self.outcome.replace('_', ' ')}{why}"))
 
     def __str__(self) -> str:
@@ -223,7 +224,7 @@ class Report:
         Times are seconds since the epoch. What people look for first stands on top: ``outcome``,
         ``headline``, ``exit_code``, ``diff``.
         """
-        import msgspec
+        import msgspec  # noqa: PLC0415 - slow to import, and seldom needed
 
         document: dict[str, Any] = msgspec.to_builtins(self, enc_hook=_encode)
         return {
@@ -246,7 +247,7 @@ class Report:
         Raises:
             ValueError: It is not such a document; the message says where.
         """
-        import msgspec
+        import msgspec  # noqa: PLC0415 - slow to import, and seldom needed
 
         return msgspec.convert(document, cls, dec_hook=_decode)
 

@@ -223,5 +223,5 @@ class State:
         count = Counter(sighting.slot for sighting in self.seen.values())
         twice = {slot for slot, tasks in count.items() if tasks > 1}
         failed = {f.slot for f in self.failures if f.task_id in self.seen}
-        displaced = {slot for id, slot in self.displaced.items() if id in self.seen}
+        displaced = {slot for task, slot in self.displaced.items() if task in self.seen}
         return frozenset(twice | failed | displaced)

@@ -1,4 +1,4 @@
-"""How a change is cut into steps. A strategy only cuts; the state machine does not know its name."""
+"""How a change is cut into steps. A strategy only cuts; the state machine knows no strategy."""
 
 from __future__ import annotations
 
@@ -90,9 +90,7 @@ class Rolling:
                     f" default of 5 s), got {value!r}"
                 )
         if self.order is not None and self.order not in ORDERS:
-            raise SpecError(
-                f"Rolling.order must be one of {', '.join(ORDERS)}, got {self.order!r}"
-            )
+            raise SpecError(f"Rolling.order must be one of {', '.join(ORDERS)}, got {self.order!r}")
         ratio = self.max_failure_ratio
         if ratio is not None and (isinstance(ratio, bool) or not 0 <= ratio <= 1):
             raise SpecError(f"Rolling.max_failure_ratio must be 0 to 1, got {ratio!r}")

@@ -8,6 +8,8 @@ arrive, and the decision is made anew.
 
 from __future__ import annotations
 
+import attrs
+
 from swarmroll.core.commands import Decision
 from swarmroll.core.diff import Change, Diff
 from swarmroll.core.document import ABSENT
@@ -43,7 +45,8 @@ def settle(turn: Turn) -> Decision | None:
         return None
     if intent.sent is Sent.NOT_YET:
         # A driver died between deciding and sending, or sending and hearing: look which.
-        intent = _with(turn, intent, Sent.LOST)
+        intent = attrs.evolve(intent, sent=Sent.LOST)
+        turn.set(intent=intent)
     if intent.sent is Sent.REFUSED:
         return None
     stored = _ours(turn.service, intent)
@@ -64,7 +67,8 @@ def settle(turn: Turn) -> Decision | None:
         turn.set(intent=None)
         return turn.write(intent.purpose, intent.spec)
     if intent.tries >= TRIES:
-        turn.state = turn.state.told(Sent.REFUSED, f"no clear answer to {TRIES} tries: {intent.answer}")
+        words = f"no clear answer to {TRIES} tries: {intent.answer}"
+        turn.state = turn.state.told(Sent.REFUSED, words)
         return turn.again()
     return turn.send(intent)
 
@@ -86,12 +90,6 @@ def _came_and_went(turn: Turn, intent: Intent) -> bool:
     )
     overwritten = intent.sent is Sent.ACCEPTED and service.version > intent.version
     return undone or overwritten
-
-
-def _with(turn: Turn, intent: Intent, sent: Sent) -> Intent:
-    turn.state = turn.state.told(sent)
-    assert turn.state.intent is not None
-    return turn.state.intent
 
 
 def _ours(service: Service, intent: Intent) -> ServiceSpec | None:
@@ -183,7 +181,8 @@ def _adopt(turn: Turn, change: Diff) -> None:
     told = tuple(str(c) for c in change) or ("the service label swarmroll.rollout",)
     scaled = state.expected.replicas != service.spec.replicas
     old, new = dict(state.expected.labels), dict(service.spec.labels)
-    relabelled = {key: new.get(key) for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
+    keys = old.keys() | new.keys()
+    relabelled = {key: new.get(key) for key in keys if old.get(key) != new.get(key)}
     relabelled.pop(ROLLOUT_LABEL, None)
     turn.set(
         expected=service.spec,

@@ -121,7 +121,9 @@ class _Reading:
         self._ask = ask
         self._each = limits.each
         self._ends = time.monotonic() + limits.total
-        self._wait = tenacity.wait_exponential(multiplier=0.1, max=2.0) + tenacity.wait_random(0.0, 0.1)
+        self._wait = tenacity.wait_exponential(multiplier=0.1, max=2.0) + tenacity.wait_random(
+            0.0, 0.1
+        )
         self._nonsense = 0
         self.tries = 0
 

@@ -41,9 +41,7 @@ class MemoryJournal:
         self._lock = threading.Condition()
         self._shelves: dict[str, _Shelf] = {}
 
-    def acquire(
-        self, service_id: str, owner: Owner, *, name: str, wait: float = 0.0
-    ) -> Lease:
+    def acquire(self, service_id: str, owner: Owner, *, name: str, wait: float = 0.0) -> Lease:
         """See Journal."""
         with self._lock:
             shelf = self._shelf(service_id)
@@ -93,7 +91,8 @@ class MemoryJournal:
     def _shelf(self, service_id: str) -> _Shelf:
         return self._shelves.setdefault(service_id, _Shelf())
 
-    def _release(self, service_id: str, owner: Owner) -> None:
+    def give_back(self, service_id: str, owner: Owner) -> None:
+        """End a lease, if that owner still holds it."""
         with self._lock:
             shelf = self._shelf(service_id)
             if shelf.owner is owner:
@@ -110,4 +109,4 @@ class _MemoryLease:
 
     def release(self) -> None:
         """See Lease."""
-        self._journal._release(self._service_id, self._owner)
+        self._journal.give_back(self._service_id, self._owner)

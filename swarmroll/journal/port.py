@@ -52,9 +52,7 @@ class Lease(Protocol):
 class Journal(Protocol):
     """Where rollouts are recorded. Safe to be used from several threads."""
 
-    def acquire(
-        self, service_id: str, owner: Owner, *, name: str, wait: float = 0.0
-    ) -> Lease:
+    def acquire(self, service_id: str, owner: Owner, *, name: str, wait: float = 0.0) -> Lease:
         """
         Take the lease of a service.
 

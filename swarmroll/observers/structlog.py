@@ -29,12 +29,13 @@ class StructlogObserver:
             logger: A structlog logger to use; None takes ``structlog.get_logger("swarmroll")``.
         """
         if logger is None:
-            import structlog
+            import structlog  # noqa: PLC0415 - slow to import, and seldom needed
 
             logger = structlog.get_logger("swarmroll")
         self._logger = logger
 
     def __call__(self, event: Event) -> None:
+        """Log one event."""
         name = "rollout." + _WORDS.sub("_", type(event).__name__).lower()
         log = self._logger.bind(service=event.service, rollout=event.rollout_id)
         level = log.warning if _is_bad(event) else log.info
@@ -47,7 +48,7 @@ def _is_bad(event: Event) -> bool:
     return isinstance(event, _WARN)
 
 
-def _keys(event: Event) -> dict[str, Any]:
+def _keys(event: Event) -> dict[str, Any]:  # noqa: C901 - a table, one row a kind of event
     match event:
         case events.Started(plan=plan):
             return {

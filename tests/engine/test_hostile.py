@@ -75,7 +75,8 @@ SCRIPTS: dict[str, Answer] = {
     "chunks beyond the limit": endless(CHUNKED, b"1000\r\n" + b"x" * 4096 + b"\r\n"),
     "a length beyond the limit": HEAD + b"Content-Length: 999999999999\r\n\r\n",
     "a compressed body": ok(gzip.compress(b"0" * 100_000_000), Content_Encoding="gzip"),
-    "a compressed transfer": HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n",
+    "a compressed transfer": HEAD
+    + b"Transfer-Encoding: gzip, chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n",
     "a head byte by byte": drip(b"HTTP/1.1 200 OK\r\nX-A: b\r\n"),
     "a status line byte by byte": drip(b"H" * 100),
     "a body byte by byte": then_drip(HEAD + b"Content-Length: 100000\r\n\r\n", b"{"),
@@ -90,7 +91,9 @@ SCRIPTS: dict[str, Answer] = {
     "a list instead of an object": ok([]),
     "null": ok(None),
     "nulls": ok(dict.fromkeys(service())),
-    "a body that only the end of the connection ends": once(HEAD + b"Connection: close\r\n\r\n" + BODY),
+    "a body that only the end of the connection ends": once(
+        HEAD + b"Connection: close\r\n\r\n" + BODY
+    ),
     "invalid UTF-8": ok(b'{"ID": "\xff"}'),
     "a lone surrogate": ok(b'{"ID": "\\ud800", "Version": {}}'),
     "an HTML page": ok(b"<html>welcome to nginx</html>", Content_Type="text/html"),
@@ -110,7 +113,8 @@ SCRIPTS: dict[str, Answer] = {
         b"1000\r\n" + b"x" * 4096 + b"\r\n",
     ),
     "an error without an end": endless(
-        b"HTTP/1.1 500 Oh\r\nTransfer-Encoding: chunked\r\n\r\n", b"1000\r\n" + b"x" * 4096 + b"\r\n"
+        b"HTTP/1.1 500 Oh\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"1000\r\n" + b"x" * 4096 + b"\r\n",
     ),
     "an API version that is none": ok(service(), version="latest"),
     "an API version with a tail": ok(service(), version="1.51/../.."),
@@ -132,7 +136,13 @@ def test_nonsense_ends_in_an_engine_error_in_time(name: str, serve: Serve, conne
 
 
 @pytest.mark.parametrize(
-    "name", ["a list beyond the limit", "chunks beyond the limit", "a compressed body", "an endless header"]
+    "name",
+    [
+        "a list beyond the limit",
+        "chunks beyond the limit",
+        "a compressed body",
+        "an endless header",
+    ],
 )
 def test_memory_stays_within_three_limits(name: str, serve: Serve, connect: Open) -> None:
     """0.9 MB on the wire cost docker-py 1.2 GB."""

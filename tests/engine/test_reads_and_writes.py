@@ -86,7 +86,8 @@ def test_an_upgraded_engine_is_spoken_to_in_its_new_version(serve: Serve, connec
 
 
 @pytest.mark.parametrize(
-    ("depth", "requests"), [(Depth.SERVICE, 1), (Depth.TARGET, 2), (Depth.FULL, 3), (Depth.NODES, 4)]
+    ("depth", "requests"),
+    [(Depth.SERVICE, 1), (Depth.TARGET, 2), (Depth.FULL, 3), (Depth.NODES, 4)],
 )
 def test_a_look_asks_for_no_more_than_its_depth(
     depth: Depth, requests: int, serve: Serve, connect: Open
@@ -433,7 +434,9 @@ def frames(*lines: str) -> bytes:
     )
 
 
-@pytest.mark.parametrize("body", [frames("one\n", "two\n"), b"one\r\ntwo\r\n"], ids=["frames", "terminal"])
+@pytest.mark.parametrize(
+    "body", [frames("one\n", "two\n"), b"one\r\ntwo\r\n"], ids=["frames", "terminal"]
+)
 def test_the_last_lines_of_a_task_are_read(body: bytes, serve: Serve, connect: Open) -> None:
     engine = connect(serve(lambda request: ok(body) if "logs" in request.path else swarm(request)))
     assert ("two",) == engine.logs(engine.tasks(SERVICE_ID)[0], lines=1)

@@ -59,7 +59,9 @@ def test_the_image_s_registry_gets_its_credentials(
     assert BASIC not in caplog.text
 
 
-def test_no_other_registry_s_credentials_are_sent(configure: Any, serve: Serve, connect: Open) -> None:
+def test_no_other_registry_s_credentials_are_sent(
+    configure: Any, serve: Serve, connect: Open
+) -> None:
     configure(auths={"other.example": {"auth": BASIC}})
     server = serve()
     assert () == update(server, connect)
@@ -114,7 +116,9 @@ def test_a_login_since_then_counts(configure: Any, serve: Serve, connect: Open) 
     assert "hunter2" == sent(server)["password"]
 
 
-def test_the_registry_is_asked_with_its_credentials(configure: Any, serve: Serve, connect: Open) -> None:
+def test_the_registry_is_asked_with_its_credentials(
+    configure: Any, serve: Serve, connect: Open
+) -> None:
     configure(auths={"registry.example:5000": {"auth": BASIC}})
     server = serve()
     connect(server).resolve(IMAGE, timeout=1.0)

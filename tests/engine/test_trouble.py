@@ -53,7 +53,9 @@ def exceptions() -> list[type[Exception]]:
     return sorted(found, key=lambda kind: (kind.__module__, kind.__qualname__))
 
 
-@pytest.mark.parametrize("kind", exceptions(), ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
+@pytest.mark.parametrize(
+    "kind", exceptions(), ids=lambda kind: f"{kind.__module__}.{kind.__name__}"
+)
 def test_every_foreign_exception_is_translated(kind: type[Exception]) -> None:
     """However little of it there is: several of docker-py's cannot even be printed alone."""
     exc = kind.__new__(kind)
@@ -106,7 +108,9 @@ def test_the_foreign_exception_is_kept_as_the_cause(serve: Serve, connect: Open)
     assert isinstance(raised.value.__cause__, requests.exceptions.RequestException)
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 429, 500, 501, 502, 503, 504, 600])
+@pytest.mark.parametrize(
+    "status", [400, 401, 403, 404, 409, 410, 429, 500, 501, 502, 503, 504, 600]
+)
 def test_every_status_that_is_no_success_is_an_error(status: int) -> None:
     for write in (True, False):
         trouble = refused(status, "why", "unix:///engine", write=write)

@@ -42,11 +42,11 @@ class Stream:
         return b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n" if self.refuse else self.serve
 
     def serve(self, connection: socket.socket) -> None:
-        connection.sendall(OPENED)
         with self.changed:
             self.opened += 1
             self.connection = connection
             self.changed.notify_all()
+        connection.sendall(OPENED)
         connection.recv(1)
 
     def send(self, data: bytes) -> None:
@@ -237,9 +237,7 @@ def test_the_stream_goes_to_the_next_manager(serve: Serve, connect: Open, stream
     assert watch.wait(5)
 
 
-def test_a_stream_that_does_not_begin_is_not_waited_for_long(
-    serve: Serve, connect: Open
-) -> None:
+def test_a_stream_that_does_not_begin_is_not_waited_for_long(serve: Serve, connect: Open) -> None:
     released = threading.Event()
     engine = connect(serve(lambda _: lambda connection: released.wait(30)))
     begun = time.monotonic()

@@ -58,7 +58,9 @@ def test_docker_host_is_honoured(env: dict[str, str]) -> None:
     assert "/run/x.sock" == only(environ={**env, "DOCKER_HOST": "unix:///run/x.sock"}).path
 
 
-def test_the_current_context_is_honoured(env: dict[str, str], tmp_path: Path, context: Context) -> None:
+def test_the_current_context_is_honoured(
+    env: dict[str, str], tmp_path: Path, context: Context
+) -> None:
     (tmp_path / "config.json").write_text('{"currentContext": "prod"}')
     context("prod", "ssh://deploy@m1:2222")
     found = only(environ=env)
@@ -100,16 +102,24 @@ def test_a_context_may_switch_verification_off(env: dict[str, str], context: Con
 
 
 @pytest.mark.parametrize("name", ["DOCKER_TLS_VERIFY", "DOCKER_TLS", "DOCKER_CERT_PATH"])
-def test_every_tls_variable_means_verified_tls(name: str, env: dict[str, str], tmp_path: Path) -> None:
+def test_every_tls_variable_means_verified_tls(
+    name: str, env: dict[str, str], tmp_path: Path
+) -> None:
     """The CLI takes the second for TLS without verification; docker-py so takes the third."""
     for file in ("ca.pem", "cert.pem", "key.pem"):
         (tmp_path / file).touch()
     found = only("tcp://m1", environ={**env, name: str(tmp_path)})
-    assert TLS(ca=tmp_path / "ca.pem", cert=tmp_path / "cert.pem", key=tmp_path / "key.pem") == found.tls
+    assert (
+        TLS(ca=tmp_path / "ca.pem", cert=tmp_path / "cert.pem", key=tmp_path / "key.pem")
+        == found.tls
+    )
 
 
 def test_an_empty_tls_variable_counts_as_unset(env: dict[str, str]) -> None:
-    assert only("tcp://m1", environ={**env, "DOCKER_TLS_VERIFY": "", "DOCKER_CERT_PATH": ""}).tls is None
+    assert (
+        only("tcp://m1", environ={**env, "DOCKER_TLS_VERIFY": "", "DOCKER_CERT_PATH": ""}).tls
+        is None
+    )
 
 
 def test_plain_text_can_be_asked_for(env: dict[str, str]) -> None:
@@ -118,7 +128,9 @@ def test_plain_text_can_be_asked_for(env: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("tls", [True, TLS(), docker.tls.TLSConfig()])
-def test_tls_is_verified_unless_it_is_switched_off_by_name(tls: object, env: dict[str, str]) -> None:
+def test_tls_is_verified_unless_it_is_switched_off_by_name(
+    tls: object, env: dict[str, str]
+) -> None:
     found = only("tcp://m1", tls=tls, environ=env)
     assert found.tls
     assert found.tls.verify
@@ -205,9 +217,7 @@ def test_several_managers_are_several_addresses(env: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("high", [True, False])
-def test_a_docker_py_client_says_where_the_engine_is(
-    high: bool, serve: Serve
-) -> None:
+def test_a_docker_py_client_says_where_the_engine_is(high: bool, serve: Serve) -> None:
     """It is neither used nor closed: it belongs to whoever made it."""
     server = serve()
     api = docker.APIClient(server.url, version="1.45")
@@ -232,7 +242,9 @@ def test_a_docker_py_client_over_a_network_is_understood(url: str) -> None:
 
 
 def test_a_docker_py_client_s_tls_is_taken_over() -> None:
-    api = docker.APIClient("tcp://127.0.0.1:2376", version="1.45", tls=docker.tls.TLSConfig(verify=False))
+    api = docker.APIClient(
+        "tcp://127.0.0.1:2376", version="1.45", tls=docker.tls.TLSConfig(verify=False)
+    )
     with pytest.warns(UserWarning, match="without verification"):
         engine = open_engine(client=api)
     assert "https://127.0.0.1:2376" == engine.host

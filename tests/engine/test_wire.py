@@ -173,7 +173,9 @@ def event(**fields: Any) -> bytes:
 
 
 def test_an_event_of_a_service_wakes_its_watches() -> None:
-    line = event(Type="service", Action="update", Actor={"ID": "abc", "Attributes": {"name": "web"}})
+    line = event(
+        Type="service", Action="update", Actor={"ID": "abc", "Attributes": {"name": "web"}}
+    )
     assert wire.Hint(service_id="abc") == wire.hint(line)
 
 
@@ -252,7 +254,9 @@ def test_mutated_bytes_are_values_or_nonsense(data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(body)))
         length = data.draw(st.sampled_from([0, 0, 1, 1, 5, 50]))
-        body[at : at + length] = data.draw(st.binary(max_size=4) | st.sampled_from([b'"', b"{", b"\\ud800"]))
+        body[at : at + length] = data.draw(
+            st.binary(max_size=4) | st.sampled_from([b'"', b"{", b"\\ud800"])
+        )
     check(decode, bytes(body))
 
 

@@ -23,7 +23,11 @@ class Signed:
     """A key and its certificate."""
 
     def __init__(
-        self, name: str, by: Signed | None = None, *names: x509.GeneralName, until: datetime = FAR_OFF
+        self,
+        name: str,
+        by: Signed | None = None,
+        *names: x509.GeneralName,
+        until: datetime = FAR_OFF,
     ) -> None:
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
