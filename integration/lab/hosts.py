@@ -24,8 +24,8 @@ def hosts(engines: list[str]) -> Iterator[dict[str, Host]]:
     """
     Start a host, with the test images on it.
 
-    `SWARMROLL_LAB` chooses: `user`, the Docker engine that this machine has; `own`, one made from
-    Debian's packages. Without it, an engine that answers is taken first.
+    `SWARMROLL_LAB` chooses: `own`, an engine made from Debian's packages; `user`, the one that
+    this machine has. Without it, ours is made where that can be done.
 
     Yields:
         The host for each version of the engine that can be had.
@@ -46,10 +46,11 @@ def _use_the_engine_that_is_here() -> bool:
     wish = os.environ.get(_VARIABLE, "")
     if wish not in _WISHES:
         raise LabError(f"{_VARIABLE} must be one of {', '.join(_WISHES[1:])} or empty, got {wish}")
-    if wish != "own" and user_possible():
-        return True
+    # Our own first: it touches nothing of the user's, and needs no registry.
     if wish != "user" and own_possible():
         return False
+    if wish != "own" and user_possible():
+        return True
     if wish == "" and os.geteuid() == 0 and debian.distribution() == "ubuntu":
         # Ubuntu has one version of the engine only; the nodes' come as the official images.
         debian.install("docker.io", "docker-compose-v2")
