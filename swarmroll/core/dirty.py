@@ -7,6 +7,7 @@ daemon/cluster/convert/service.go for what JSON becomes before it is compared.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from swarmroll.core.constraints import NodeLike, satisfies
@@ -59,8 +60,13 @@ def engine_form(value: Any, *, in_user_map: bool = False) -> Any:
     return value
 
 
+@lru_cache(maxsize=512)
 def same_to_engine(one: Document, other: Document) -> bool:
-    """Are two templates, or two endpoints, equal to the engine?"""
+    """
+    Are two templates, or two endpoints, equal to the engine?
+
+    Remembered: of a thousand tasks, all but a few share one template, and are looked at again.
+    """
     if one == other:
         return True
     return Document(engine_form(one.to_engine())) == Document(engine_form(other.to_engine()))

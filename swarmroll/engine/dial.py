@@ -20,10 +20,13 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import attrs
+
+from swarmroll.errors import EngineUnavailable
 
 if TYPE_CHECKING:
     import paramiko
@@ -34,6 +37,10 @@ Dial = Callable[[float | None], socket.socket]
 
 class NotReached(OSError):
     """No stream could be opened, so that nothing has been sent; the reason is its cause."""
+
+
+class SshFailed(ConnectionError):
+    """ssh could not do it; the message is what it said."""
 
 
 class _WholeTime(socket.socket):
@@ -127,9 +134,16 @@ def ssh(host: str, *, user: str | None, port: int | None) -> Dial:
     The ssh client of the machine is used where there is one, and with it everything that the
     user's ssh configuration says, the port included; paramiko otherwise. Neither ever asks
     anything, and so neither accepts a host key that is not known.
+
+    Raises:
+        EngineUnavailable: The machine has neither.
     """
     if shutil.which("ssh"):
         return partial(_dial_ssh_client, host, user, port)
+    if find_spec("paramiko") is None:
+        raise EngineUnavailable(
+            f"ssh://{host}: no ssh client on this machine; install OpenSSH, or the package paramiko"
+        )
     return partial(_dial_paramiko, host, user, port)
 
 
@@ -234,6 +248,9 @@ def _paramiko_channel(
         assert transport is not None, "paramiko has just connected it"
         channel = transport.open_session(timeout=timeout)
         channel.exec_command("docker system dial-stdio")
+    except paramiko.SSHException as exc:
+        client.close()
+        raise SshFailed(str(exc)) from exc
     except BaseException:
         client.close()
         raise

@@ -10,14 +10,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from threading import Event, Lock
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import attrs
-import tenacity
 
 from swarmroll.engine.transport import Ask, Door
 from swarmroll.engine.trouble import Trouble, Worth, translated
 from swarmroll.errors import EngineError, EngineUnavailable, NotAManager
+
+if TYPE_CHECKING:
+    import tenacity
 
 _T = TypeVar("_T")
 _FEW = 3
@@ -92,18 +94,14 @@ def read(
         EngineError: What the last try came to.
     """
     reading = _Reading(doors, ask, limits)
-    retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(reading.again),
-        stop=tenacity.stop_before_delay(limits.total) | tenacity.stop_when_event_set(closed),
-        wait=reading.wait,
-        sleep=tenacity.sleep_using_event(closed),
-        reraise=True,
-    )
     try:
-        answer: _T = retrying(reading.once, decode)
+        return reading.once(decode)
+    except Trouble as trouble:
+        first = trouble
+    try:
+        return reading.repeat(decode, first, closed)
     except Trouble as trouble:
         raise _summary(trouble, reading.tries) from trouble.__cause__
-    return answer
 
 
 def _summary(trouble: Trouble, tries: int) -> EngineError:
@@ -121,9 +119,6 @@ class _Reading:
         self._ask = ask
         self._each = limits.each
         self._ends = time.monotonic() + limits.total
-        self._wait = tenacity.wait_exponential(multiplier=0.1, max=2.0) + tenacity.wait_random(
-            0.0, 0.1
-        )
         self._nonsense = 0
         self.tries = 0
 
@@ -139,7 +134,34 @@ class _Reading:
                 self._doors.leave(door)
             raise trouble from (trouble.__cause__ if trouble is exc else exc)
 
-    def again(self, exc: BaseException) -> bool:
+    def repeat(self, decode: Callable[[bytearray], _T], first: Trouble, closed: Event) -> _T:
+        """Try again as often as it is worth it, after a first try that came to this."""
+        import tenacity  # noqa: PLC0415 - slow to import, and most reads need no second try
+
+        pause = tenacity.wait_exponential(multiplier=0.1, max=2.0) + tenacity.wait_random(0.0, 0.1)
+        failed = [first]
+
+        def attempt() -> _T:
+            if failed:
+                raise failed.pop()
+            return self.once(decode)
+
+        def wait(state: tenacity.RetryCallState) -> float:
+            # A manager that has not been asked yet need not be waited for.
+            return 0.0 if self.tries < len(self._doors) else pause(state)
+
+        left = max(self._ends - time.monotonic(), 0.0)
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(self._again),
+            stop=tenacity.stop_before_delay(left) | tenacity.stop_when_event_set(closed),
+            wait=wait,
+            sleep=tenacity.sleep_using_event(closed),
+            reraise=True,
+        )
+        answer: _T = retrying(attempt)
+        return answer
+
+    def _again(self, exc: BaseException) -> bool:
         if not isinstance(exc, Trouble):
             return False
         if _door_s_fault(exc) and self.tries < len(self._doors):
@@ -148,10 +170,6 @@ class _Reading:
             self._nonsense += 1
             return self._nonsense < _FEW
         return exc.worth is Worth.ALWAYS or (exc.worth is Worth.MET and self._doors.met)
-
-    def wait(self, state: tenacity.RetryCallState) -> float:
-        # A manager that has not been asked yet need not be waited for.
-        return 0.0 if self.tries < len(self._doors) else self._wait(state)
 
 
 def _door_s_fault(trouble: Trouble) -> bool:

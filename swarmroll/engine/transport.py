@@ -21,10 +21,9 @@ import urllib3.connection
 import urllib3.connectionpool
 
 from swarmroll.engine import wire
-from swarmroll.engine.dial import Dial, NotedDial, NotReached
+from swarmroll.engine.dial import Dial, NotedDial, NotReached, SshFailed
 from swarmroll.engine.trouble import (
     Nonsense,
-    SshFailed,
     TooLarge,
     Trouble,
     Worth,
@@ -125,13 +124,20 @@ class _Adapter(requests.adapters.HTTPAdapter):
         super().close()
 
 
+@attrs.define
+class _Known:
+    """What is known of an engine, through whichever of its doors."""
+
+    version: str = ""
+    met: bool = False
+
+
 class Door:
     """
     The HTTP side of one manager.
 
     Attributes:
         host: Its address, for messages.
-        met: Whether it has ever answered.
     """
 
     def __init__(
@@ -145,14 +151,18 @@ class Door:
         sent: Callable[[], None],
     ) -> None:
         self.host = host
-        self.met = False
         self._dial = dial
         self._session = session
         self._headers = {"Accept-Encoding": "identity", **headers}
         self._max_body = max_body
         self._sent = sent
         self._adapter = _Adapter(dial, sent)
-        self._version = ""
+        self._known = _Known()
+
+    @property
+    def met(self) -> bool:
+        """Whether the engine has ever answered."""
+        return self._known.met
 
     def close(self) -> None:
         """Give back the connections that are not in use."""
@@ -169,7 +179,7 @@ class Door:
             max_body=self._max_body,
             sent=self._sent,
         )
-        door._version = self._version
+        door._known = self._known
         return door, dial
 
     def ask(self, ask: Ask, seconds: float) -> bytearray:
@@ -222,7 +232,7 @@ class Door:
         return body[:limit]
 
     def _ask(self, ask: Ask, seconds: float) -> bytearray:
-        if ask.write and not self._version:
+        if ask.write and not self._known.version:
             self._negotiate(seconds)
         response = self._begin(ask, seconds)
         if ask.write:
@@ -243,7 +253,7 @@ class Door:
         response = self._send(ask, seconds)
         try:
             self._check_head(response, ask)
-            if not (self._version or ask.write):
+            if not (self._known.version or ask.write):
                 # A filter before the engine that hides its headers: ask in so many words.
                 self._negotiate(seconds)
         except BaseException:
@@ -259,7 +269,7 @@ class Door:
         self._learn_version(response)
         if not 200 <= response.status < 300:
             raise self._no_success(response, ask)
-        self.met = True
+        self._known.met = True
 
     def _no_success(self, response: urllib3.HTTPResponse, ask: Ask) -> Trouble:
         body = b""
@@ -274,7 +284,7 @@ class Door:
         )
 
     def _send(self, ask: Ask, seconds: float) -> urllib3.HTTPResponse:
-        prefix = f"/v{self._version}" if self._version else ""
+        prefix = f"/v{self._known.version}" if self._known.version else ""
         query = f"?{urlencode(ask.query)}" if ask.query else ""
         answer = self._adapter.send(
             self._session.prepare_request(
@@ -294,7 +304,7 @@ class Door:
     def _learn_version(self, response: urllib3.HTTPResponse) -> None:
         """Every answer of an engine names its newest version; the engine may be upgraded."""
         version = response.headers.get("Api-Version", "")
-        if version and version != self._version:
+        if version and version != self._known.version:
             self._accept_version(version)
 
     def _accept_version(self, version: str) -> None:
@@ -307,7 +317,7 @@ class Door:
                 f"{OLDEST[0]}.{OLDEST[1]} (Docker Engine 20.10) or newer"
             )
             raise Trouble(EngineError(text), Worth.NEVER)
-        self._version = version
+        self._known.version = version
 
     def _negotiate(self, seconds: float) -> None:
         response = self._send(Ask(path="/version"), seconds)

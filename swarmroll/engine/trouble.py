@@ -14,7 +14,7 @@ import requests
 import urllib3.exceptions
 
 from swarmroll.core.redact import mask_text, printable
-from swarmroll.engine.dial import NotReached
+from swarmroll.engine.dial import NotReached, SshFailed
 from swarmroll.errors import (
     Conflict,
     EngineError,
@@ -209,10 +209,6 @@ def _deep(_exc: BaseException, host: str) -> Trouble:
 def _strange(exc: BaseException, host: str) -> Trouble:
     why = f"{type(exc).__name__}: {_words(exc)}"
     return Trouble(EngineError(f"{host}: unexpected failure ({why})"), Worth.NEVER)
-
-
-class SshFailed(ConnectionError):
-    """The ssh client ended; the message is what it said."""
 
 
 _Kinds = tuple[type[BaseException], ...]

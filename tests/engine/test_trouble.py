@@ -42,6 +42,10 @@ FOREIGN: tuple[ModuleType, ...] = (
 BUILT_IN = (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, MemoryError)
 
 
+def hang_up(connection: object) -> None:
+    """Without a word."""
+
+
 def exceptions() -> list[type[Exception]]:
     found = set(BUILT_IN)
     for module in FOREIGN:
@@ -102,7 +106,7 @@ def test_what_was_never_sent_is_known_not_to_be_written() -> None:
 
 
 def test_the_foreign_exception_is_kept_as_the_cause(serve: Serve, connect: Open) -> None:
-    server = serve(lambda _: lambda connection: None)
+    server = serve(lambda _: hang_up)
     with pytest.raises(EngineUnavailable) as raised:
         connect(server, timeout=(0.2, 0.2)).nodes()
     assert isinstance(raised.value.__cause__, requests.exceptions.RequestException)
@@ -122,7 +126,7 @@ SECRETS = ("hunter2", "s3cr3t-env-value", "dXNlcjpodW50ZXIy")
 
 
 def test_an_engine_s_words_are_masked_and_harmless(serve: Serve, connect: Open) -> None:
-    """Engines quote image references, credentials included; and a name may hold escape sequences."""
+    """Engines quote image references, and with them the credentials that somebody put there."""
     said = "invalid reference: user:hunter2@registry.example/app \x1b[31mred\u202e" + "x" * 5000
     with pytest.raises(EngineError) as raised:
         connect(serve(lambda _: error(400, said))).nodes()
@@ -138,7 +142,7 @@ def test_no_secret_leaves_by_an_exception_or_a_log(
     """Not even in the local variables of its traceback."""
 
     def answer(request: Request) -> Answer:
-        return swarm(request) if request.method == "GET" else lambda connection: None
+        return swarm(request) if request.method == "GET" else hang_up
 
     caplog.set_level(logging.DEBUG)
     engine = connect(serve(answer))

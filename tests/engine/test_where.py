@@ -234,6 +234,8 @@ def test_a_docker_py_client_says_where_the_engine_is(high: bool, serve: Serve) -
 
 @pytest.mark.parametrize("url", ["tcp://127.0.0.1:2375", "ssh://me@m1:2222"])
 def test_a_docker_py_client_over_a_network_is_understood(url: str) -> None:
+    if url.startswith("ssh"):
+        pytest.importorskip("paramiko", reason="docker-py wants it even to use the ssh client")
     api = docker.APIClient(url, version="1.45", use_ssh_client=True)
     engine = open_engine(client=api)
     assert url.rpartition("://")[2] == engine.host.rpartition("://")[2]
@@ -253,5 +255,5 @@ def test_a_docker_py_client_s_tls_is_taken_over() -> None:
 
 
 def test_what_is_no_client_is_a_type_error() -> None:
-    with pytest.raises(TypeError, match="docker.DockerClient"):
+    with pytest.raises(TypeError, match=r"docker\.DockerClient"):
         open_engine(client="unix:///var/run/docker.sock")
