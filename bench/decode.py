@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import random
 import socket
 import statistics
 import subprocess
@@ -18,7 +20,10 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 WAYS = ("docker-py", "swarmroll")
 
@@ -92,21 +97,21 @@ def _answer(connection: socket.socket, answer: bytes) -> None:
             connection.sendall(answer)
 
 
-def measure(way: str, path: str, calls: int) -> dict[str, float]:
-    """In a process of its own: CPU seconds per call, and the peak of its memory in MiB."""
+def asker(way: str, path: str) -> Callable[[], object]:
+    """What a process measures; it imports nothing else."""
     if way == "docker-py":
-        import docker
+        import docker  # noqa: PLC0415
 
         client = docker.APIClient(f"unix://{path}", version="1.51")
-        ask = client.tasks
-    else:
-        from swarmroll.engine.connect import open_engine
+        return client.tasks
+    from swarmroll.engine.connect import open_engine  # noqa: PLC0415
 
-        engine = open_engine(f"unix://{path}")
+    engine = open_engine(f"unix://{path}")
+    return partial(engine.tasks, "service")
 
-        def ask() -> object:
-            return engine.tasks("service")
 
+def measure(ask: Callable[[], object], calls: int) -> dict[str, float]:
+    """CPU seconds per call, and the peak of this process's memory in MiB."""
     spent = []
     for _ in range(calls):
         begun = time.process_time()
@@ -124,6 +129,27 @@ def peak() -> float:
     raise RuntimeError("no VmHWM in /proc/self/status: only Linux tells the peak of a program")
 
 
+def looks(tasks: int, rounds: int, calls: int = 3) -> Iterator[dict[str, Any]]:
+    """One process for each figure: the median of a few calls, and the peak of its memory."""
+    body = json.dumps([task(n) for n in range(tasks)], separators=(",", ":")).encode()
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "engine.sock")
+        threading.Thread(target=serve, args=(path, body), daemon=True).start()
+        command = [sys.executable, "-m", "bench.decode", "--calls", str(calls)]
+        for number in range(rounds):
+            for way in random.sample(WAYS, len(WAYS)):
+                load = os.getloadavg()[0]
+                output = subprocess.check_output([*command, "--child", way, path])
+                yield {
+                    "kind": "look",
+                    "cell": f"{tasks} tasks",
+                    "peer": way,
+                    "round": number,
+                    "load": load,
+                    **json.loads(output),
+                }
+
+
 def main() -> None:
     """Measure each way in turn, and print medians and ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -133,31 +159,24 @@ def main() -> None:
     parser.add_argument("--child", nargs=2, metavar=("WAY", "SOCKET"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
-        print(json.dumps(measure(*args.child, args.calls)))
+        print(json.dumps(measure(asker(*args.child), args.calls)))
         return
-    body = json.dumps([task(n) for n in range(args.tasks)], separators=(",", ":")).encode()
-    with tempfile.TemporaryDirectory() as folder:
-        path = str(Path(folder) / "engine.sock")
-        threading.Thread(target=serve, args=(path, body), daemon=True).start()
-        found: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
-        for _ in range(args.rounds):
-            for way in WAYS:
-                command = [sys.executable, "-m", "bench.decode", "--calls", str(args.calls)]
-                output = subprocess.check_output([*command, "--child", way, path])
-                found[way].append(json.loads(output))
-    print(f"{args.tasks} tasks, {len(body) / 1e6:.1f} MB, medians of {args.rounds} rounds")
+    found = list(looks(args.tasks, args.rounds, args.calls))
+    print(f"{args.tasks} tasks, medians of {args.rounds} rounds")
     medians = {
-        way: {key: statistics.median(run[key] for run in runs) for key in ("cpu", "peak")}
-        for way, runs in found.items()
+        way: {
+            key: statistics.median(row[key] for row in found if row["peer"] == way)
+            for key in ("cpu", "peak")
+        }
+        for way in WAYS
     }
     for way, figures in medians.items():
         print(
             f"{way:10} {figures['cpu'] * 1000:8.1f} ms CPU a call {figures['peak']:8.1f} MiB peak"
         )
     ours, theirs = medians["swarmroll"], medians["docker-py"]
-    print(
-        f"ratio      {ours['cpu'] / theirs['cpu']:8.3f} (goal 0.125)   {ours['peak'] / theirs['peak']:8.3f} (goal 0.5)"
-    )
+    cpu, memory = (ours[key] / theirs[key] for key in ("cpu", "peak"))
+    print(f"ratio      {cpu:8.3f} (goal 0.125)   {memory:8.3f} (goal 0.5)")
 
 
 if __name__ == "__main__":

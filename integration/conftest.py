@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+import swarmroll
 from integration.lab.cluster import (
     FIVE_NODES,
     LOGIN,
@@ -25,6 +26,7 @@ from integration.lab.cluster import (
 )
 from integration.lab.host import Host
 from integration.lab.service import Service, ServiceFactory, create
+from swarmroll import Swarm
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -80,6 +82,13 @@ def restored(started: list[Cluster]) -> Iterator[None]:
     yield
     for cluster in started:
         cluster.restore()
+
+
+@pytest.fixture
+def swarm(three_nodes: Cluster) -> Iterator[Swarm]:
+    """swarmroll, connected to the manager of the three nodes."""
+    with swarmroll.connect(three_nodes.url) as swarm:
+        yield swarm
 
 
 @pytest.fixture(scope="session")

@@ -1,108 +1,22 @@
 """Rolls Docker Swarm services forward, and back, without downtime. Start with ``connect()``."""
 
-from swarmroll.core.events import Event
-from swarmroll.core.findings import Finding, Severity
-from swarmroll.core.image import ImageReference
-from swarmroll.core.parts import (
-    Config,
-    Healthcheck,
-    LogDriver,
-    Mount,
-    Network,
-    Placement,
-    Platform,
-    Port,
-    Resources,
-    RestartPolicy,
-    Secret,
-    UpdateConfig,
-)
-from swarmroll.core.phases import Phase, Transition, Trigger
-from swarmroll.core.plan import Plan
-from swarmroll.core.report import Evidence, Outcome, Report
-from swarmroll.core.snapshot import Node, Service, Task, TaskState
-from swarmroll.core.spec import ServiceSpec
-from swarmroll.core.strategy import Rolling, Step, Strategy
-from swarmroll.engine.connect import TLS
-from swarmroll.errors import (
-    Aborted,
-    Conflict,
-    EngineError,
-    EngineUnavailable,
-    LeaseHeld,
-    NoRollout,
-    NotAManager,
-    PlanError,
-    PreflightError,
-    RollbackFailed,
-    RolledBack,
-    RolloutFailed,
-    RolloutPaused,
-    ServiceGone,
-    ServiceNotFound,
-    SpecError,
-    Superseded,
-    SwarmrollError,
-)
-from swarmroll.journal.memory import MemoryJournal
-from swarmroll.observers.structlog import StructlogObserver
-from swarmroll.rollout import Rollout
-from swarmroll.swarm import Swarm, connect
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "TLS",
-    "Aborted",
-    "Config",
-    "Conflict",
-    "EngineError",
-    "EngineUnavailable",
-    "Event",
-    "Evidence",
-    "Finding",
-    "Healthcheck",
-    "ImageReference",
-    "LeaseHeld",
-    "LogDriver",
-    "MemoryJournal",
-    "Mount",
-    "Network",
-    "NoRollout",
-    "Node",
-    "NotAManager",
-    "Outcome",
-    "Phase",
-    "Placement",
-    "Plan",
-    "PlanError",
-    "Platform",
-    "Port",
-    "PreflightError",
-    "Report",
-    "Resources",
-    "RestartPolicy",
-    "RollbackFailed",
-    "RolledBack",
-    "Rolling",
-    "Rollout",
-    "RolloutFailed",
-    "RolloutPaused",
-    "Secret",
-    "Service",
-    "ServiceGone",
-    "ServiceNotFound",
-    "ServiceSpec",
-    "Severity",
-    "SpecError",
-    "Step",
-    "Strategy",
-    "StructlogObserver",
-    "Superseded",
-    "Swarm",
-    "SwarmrollError",
-    "Task",
-    "TaskState",
-    "Transition",
-    "Trigger",
-    "UpdateConfig",
-    "connect",
-]
+if TYPE_CHECKING:
+    from swarmroll._public import *  # noqa: F403
+    from swarmroll._public import __all__ as __all__
+else:
+    # Imported when the first of it is asked for: all of it takes longer than Python's own start.
+
+    def __getattr__(name: str) -> object:
+        if not name.startswith("_") or name == "__all__":
+            public = import_module("swarmroll._public")
+            names = {each: getattr(public, each) for each in public.__all__}
+            globals().update(names, __all__=public.__all__)
+            if name in globals():
+                return globals()[name]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *import_module("swarmroll._public").__all__})

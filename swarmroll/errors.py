@@ -7,6 +7,7 @@ Everything that swarmroll raises on purpose.
     ├── PreflightError                   findings of severity "error" stand in the way
     ├── EngineError                      the engine refused, or answered nonsense
     │   ├── EngineUnavailable            no answer within the time that it was given
+    │   │   └── ConnectionClosed         the Swarm was closed meanwhile
     │   ├── NotAManager                  an engine, but not one that manages a swarm
     │   ├── ServiceNotFound
     │   └── Conflict                     the version that was read is no longer the newest
@@ -35,7 +36,20 @@ if TYPE_CHECKING:
 
 
 class SwarmrollError(Exception):
-    """Base of every exception that swarmroll raises on purpose."""
+    """
+    Base of every exception that swarmroll raises on purpose.
+
+    Attributes:
+        report: The report of the rollout that it ended, or cut off; None where there was none.
+    """
+
+    report: Report | None = None
+    _code = 2
+
+    @property
+    def exit_code(self) -> int:
+        """What a deploy script should exit with: the report's code, where there is a report."""
+        return self._code if self.report is None else self.report.exit_code
 
 
 class SpecError(SwarmrollError, ValueError):
@@ -53,6 +67,8 @@ class PlanError(SwarmrollError):
         report: The report of the refused rollout, where one had begun.
     """
 
+    _code = 3
+
     def __init__(self, message: str, report: Report | None = None) -> None:
         super().__init__(message)
         self.report = report
@@ -67,10 +83,12 @@ class PreflightError(SwarmrollError):
         report: The report of the refused rollout, where one had begun.
     """
 
+    _code = 3
+
     def __init__(self, findings: Sequence[Finding], report: Report | None = None) -> None:
         self.findings = tuple(findings)
         self.report = report
-        super().__init__("refused: " + "; ".join(f"[{f.code}] {f.message}" for f in self.findings))
+        super().__init__("refused: " + "; ".join(str(finding) for finding in self.findings))
 
 
 class EngineError(SwarmrollError):
@@ -80,6 +98,8 @@ class EngineError(SwarmrollError):
     Attributes:
         status: HTTP status code of the answer, None where there was none.
     """
+
+    _code = 8
 
     def __init__(self, message: str, *, status: int | None = None) -> None:
         super().__init__(message)
@@ -101,12 +121,18 @@ class EngineUnavailable(EngineError):
         self.report = report
 
 
+class ConnectionClosed(EngineUnavailable):
+    """The ``Swarm`` was closed; what it had begun is left as it stands. Waiting does not help."""
+
+
 class NotAManager(EngineError):
     """The engine answers, but does not manage a swarm."""
 
 
 class ServiceNotFound(EngineError):
     """No service has that name or id."""
+
+    _code = 2
 
 
 class Conflict(EngineError):
@@ -128,6 +154,8 @@ class LeaseHeld(SwarmrollError):
         expires: When it ends unless it is renewed, seconds since the epoch.
         report: What had happened so far, when a rollout lost its lease.
     """
+
+    _code = 3
 
     def __init__(
         self,

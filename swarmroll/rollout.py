@@ -6,13 +6,13 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 
-from swarmroll.core.events import Event, Finished
+from swarmroll.core.events import Event
 from swarmroll.core.phases import Phase
 from swarmroll.core.plan import Plan
 from swarmroll.core.report import Report, as_it_stands
 from swarmroll.core.snapshot import Snapshot
 from swarmroll.core.state import Ask, State
-from swarmroll.errors import PlanError, SwarmrollError
+from swarmroll.errors import PlanError
 from swarmroll.outcomes import raise_unless_ok
 from swarmroll.runner import Observer, Runner
 
@@ -28,11 +28,11 @@ class Rollout:
         self, make_runner: Callable[[State, tuple[Observer, ...]], Runner], state: State
     ) -> None:
         self._make_runner = make_runner
-        self._streams: list[queue.SimpleQueue[Event]] = []
+        self._streams: list[queue.SimpleQueue[Event | None]] = []
         self._past: list[Event] = []
         self._lock = threading.Lock()
         self._report: Report | None = None
-        self._error: SwarmrollError | None = None
+        self._error: Exception | None = None
         self._done = threading.Event()
         self._runner = make_runner(state, (self._hear,))
         if state.phase is Phase.PAUSED:
@@ -52,11 +52,15 @@ class Rollout:
     def _run(self, first: Snapshot | None) -> None:
         try:
             self._report = self._runner.run(first)
-        except SwarmrollError as exc:
+        except Exception as exc:  # noqa: BLE001 - wait() raises it, whatever it is
             self._error = exc
             self._report = getattr(exc, "report", None)
         finally:
-            self._done.set()
+            with self._lock:
+                self._done.set()
+                for stream in self._streams:
+                    stream.put(None)
+                self._streams.clear()
 
     # --- asking it
 
@@ -105,16 +109,16 @@ class Rollout:
 
     def events(self) -> Iterator[Event]:
         """Every event from the beginning on; ends when the rollout is over or paused."""
-        stream: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        stream: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         with self._lock:
-            for event in self._past:
-                stream.put(event)
-            self._streams.append(stream)
-        while True:
-            event = stream.get()
+            for past in self._past:
+                stream.put(past)
+            if self._done.is_set():
+                stream.put(None)
+            else:
+                self._streams.append(stream)
+        while (event := stream.get()) is not None:
             yield event
-            if isinstance(event, Finished):
-                return
 
     def _hear(self, event: Event) -> None:
         with self._lock:
@@ -128,9 +132,13 @@ class Rollout:
         """
         Start nothing more, and hold the engine's updater after the slots in motion.
 
-        One more slot may move: the engine has no command to stop at once.
+        One more slot may move: the engine has no command to stop at once. Of a rollout that is
+        over or paused: does nothing.
+
+        Raises:
+            PlanError: Its driver has lost it, to somebody else or for want of an engine.
         """
-        self._runner.ask(Ask.PAUSE)
+        self._ask(Ask.PAUSE)
 
     def resume(self) -> Rollout:
         """
@@ -139,14 +147,22 @@ class Rollout:
         Raises:
             PlanError: It is not paused.
         """
-        if self.phase is not Phase.PAUSED or not self._done.is_set():
+        if self.phase is Phase.PAUSED:
+            # It may be about to give its lease back.
+            self._done.wait()
+        if self.phase is not Phase.PAUSED:
             raise PlanError(f"the rollout of {self.plan.service} is {self.phase}, not paused")
         self._continue(Ask.RESUME)
         return self
 
     def promote(self) -> None:
-        """End a hold that waits for it."""
-        self._runner.ask(Ask.PROMOTE)
+        """
+        End a hold that waits for it. Of a rollout that is over or paused: does nothing.
+
+        Raises:
+            PlanError: Its driver has lost it, to somebody else or for want of an engine.
+        """
+        self._ask(Ask.PROMOTE)
 
     def abort(self, *, rollback: bool = False) -> None:
         """
@@ -157,20 +173,34 @@ class Rollout:
                 is started, and what the engine still does is told in the report.
 
         Raises:
-            PlanError: There is no last known good spec to put back.
+            PlanError: There is no last known good spec to put back; or its driver has lost it, to
+                somebody else or for want of an engine.
         """
+        if self.phase.terminal:
+            return
         if rollback and self.plan.baseline is None:
             raise PlanError(
                 f"cannot roll {self.plan.service} back: there is no last known good spec"
             )
         ask = Ask.ROLL_BACK if rollback else Ask.ABORT
-        if self.phase is Phase.PAUSED and self._done.is_set():
+        if not self._ask(ask) and self.phase is Phase.PAUSED:
             self._continue(ask)
-        else:
-            self._runner.ask(ask)
+
+    def _ask(self, ask: Ask) -> bool:
+        """Ask the driver; False if there is none any more, since it is over or paused."""
+        if not self._done.is_set() and self._runner.ask(ask):
+            return True
+        self._done.wait()
+        if self._error is not None and not self.phase.terminal and self.phase is not Phase.PAUSED:
+            raise PlanError(
+                f"nobody drives the rollout of {self.plan.service} any more ({self._error});"
+                " attach() takes it up again"
+            )
+        return False
 
     def _continue(self, ask: Ask) -> None:
         """A paused rollout has no driver: take the lease again, look again, and answer."""
-        self._report = self._error = None
+        self._report = None
+        self._error = None
         self._runner = self._make_runner(self._runner.state.asking(ask), (self._hear,))
         self.start()

@@ -22,6 +22,7 @@ from swarmroll.core.state import Ask, Sent, State
 from swarmroll.engine.port import Engine, Watch
 from swarmroll.errors import (
     Conflict,
+    ConnectionClosed,
     EngineError,
     EngineUnavailable,
     LeaseHeld,
@@ -88,6 +89,7 @@ class Runner:
         self._wait_for_lease = wait_for_lease
         self._lock = threading.Lock()
         self._asked: list[Ask] = []
+        self._stopped = False
         self._watch: Watch | None = None
         self._evidence: dict[str, Evidence] = {}
         self._saving: list[Future[None]] = []
@@ -100,12 +102,20 @@ class Runner:
         """Where the rollout stands."""
         return self._state
 
-    def ask(self, ask: Ask) -> None:
-        """Ask the rollout for something; it answers at its next look, which is at once."""
+    def ask(self, ask: Ask) -> bool:
+        """
+        Ask the rollout for something; it answers at its next look, which is at once.
+
+        Returns:
+            False if it is over, paused or detached: nobody is there to answer.
+        """
         with self._lock:
+            if self._stopped:
+                return False
             self._asked.append(ask)
             if self._watch is not None:
                 self._watch.wake()
+            return True
 
     def run(self, first: Snapshot | None = None) -> Report:
         """
@@ -123,21 +133,38 @@ class Runner:
         lease = self._journal.acquire(
             plan.service_id, self._owner, name=plan.service, wait=self._wait_for_lease
         )
-        trouble: EngineError | LeaseHeld | None = None
+        try:
+            trouble = self._drive_on(lease, first)
+            # Written down while it is still ours: the next one may begin as soon as it is not.
+            report = self._close(started_at, requests, trouble)
+        finally:
+            lease.release()
+        self._tell(events.Finished(**self._stamp(), report=report))
+        if isinstance(trouble, LeaseHeld | EngineUnavailable):
+            trouble.report = report
+            raise trouble
+        if trouble is not None:
+            raise EngineUnavailable(
+                f"{trouble}; the rollout is left as it stands", status=trouble.status, report=report
+            ) from trouble
+        return report
+
+    def _drive_on(self, lease: Lease, first: Snapshot | None) -> EngineError | LeaseHeld | None:
+        """Drive, and say what ended it too early."""
         try:
             with self._lock:
-                self._watch = self._engine.watch(plan.service_id)
-            self._tell(events.Started(**self._stamp(), plan=plan))
+                self._watch = self._engine.watch(self._state.plan.service_id)
+            self._tell(events.Started(**self._stamp(), plan=self._state.plan))
             self._drive(lease, first)
         except (EngineError, LeaseHeld) as exc:
-            trouble = exc
+            return exc
         finally:
             with self._lock:
+                self._stopped = True
                 watch, self._watch = self._watch, None
             if watch is not None:
                 watch.close()
-            lease.release()
-        return self._close(started_at, requests, trouble)
+        return None
 
     def _close(
         self, started_at: float, requests: int, trouble: EngineError | LeaseHeld | None
@@ -150,16 +177,11 @@ class Runner:
             started_at=started_at,
             finished_at=self._clock.wall(),
             engine_requests=self._engine.requests - requests,
+            trouble="" if trouble is None else str(trouble),
         )
-        self._journal.finish(self._state, report)
-        self._tell(events.Finished(**self._stamp(), report=report))
-        if isinstance(trouble, LeaseHeld | EngineUnavailable):
-            trouble.report = report
-            raise trouble
-        if trouble is not None:
-            raise EngineUnavailable(
-                f"{trouble}; the rollout is left as it stands", status=trouble.status, report=report
-            ) from trouble
+        if not isinstance(trouble, LeaseHeld):
+            # Whoever took the lease over keeps the record now.
+            self._journal.finish(self._state, report)
         return report
 
     # --- the loop
@@ -185,9 +207,11 @@ class Runner:
                 snapshot = self._look_again(decision.look, snapshot, wrote=wrote)
 
     def _over(self) -> bool:
-        return self._state.phase.terminal or (
-            self._state.phase is Phase.PAUSED and self._state.asked is None
-        )
+        """Whether there is nothing to answer any more; from then on nothing can be asked."""
+        with self._lock:
+            phase, asked = self._state.phase, self._asked or self._state.asked
+            self._stopped = phase.terminal or (phase is Phase.PAUSED and not asked)
+            return self._stopped
 
     def _take_asked(self) -> None:
         with self._lock:
@@ -231,7 +255,7 @@ class Runner:
             self._saved.append(evidence)
 
     def _masked(self, lines: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(mask_text(line, self._secrets) for line in lines)
+        return tuple(mask_text(line.rstrip(), self._secrets) for line in lines)
 
     # --- looking
 
@@ -262,6 +286,8 @@ class Runner:
             try:
                 snapshot = self._engine.look(service_id, depth, after=after)
                 break
+            except ConnectionClosed:
+                raise
             except EngineError:
                 if self._clock.monotonic() >= until:
                     raise

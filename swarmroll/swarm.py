@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from swarmroll.core.checks import held
 from swarmroll.core.findings import Finding, Severity
 from swarmroll.core.image import ImageReference
-from swarmroll.core.phases import Phase
+from swarmroll.core.phases import Phase, Trigger
 from swarmroll.core.plan import (
     ADOPT,
+    BASE_DEADLINE,
     PAUSE,
     ROLLBACK,
     Baseline,
@@ -25,13 +27,13 @@ from swarmroll.core.plan import (
     refuse_jobs,
 )
 from swarmroll.core.report import Report
-from swarmroll.core.snapshot import Depth, Node, Service, Snapshot, Task
+from swarmroll.core.snapshot import BUSY, Depth, Node, Service, Snapshot, Task
 from swarmroll.core.spec import ServiceSpec
 from swarmroll.core.state import State
 from swarmroll.core.strategy import Rolling, Strategy
 from swarmroll.core.units import Duration, seconds
 from swarmroll.engine.port import Engine
-from swarmroll.errors import NoRollout, PlanError
+from swarmroll.errors import NoRollout, PlanError, PreflightError
 from swarmroll.journal.memory import MemoryJournal
 from swarmroll.journal.port import Journal, Owner
 from swarmroll.outcomes import raise_unless_ok
@@ -43,6 +45,9 @@ if TYPE_CHECKING:
 
 Change = ServiceSpec | Callable[[ServiceSpec], ServiceSpec]
 """A new spec, or a function from the live spec to it."""
+
+PLANS = 5
+"""So often ``update`` plans again when somebody else wrote between the plan and its first write."""
 
 RESOLVE_SECONDS = 5.0
 """Seconds that a registry gets to tell the digest of an image."""
@@ -163,18 +168,18 @@ class Swarm:
             reason=reason,
             gates=gates,
         )
-        plan, _ = self._plan(service, change, image, strategy or Rolling(), policy)
+        found = self._engine.service(service)
+        plan, _ = self._plan(found, change, image, strategy or Rolling(), policy)
         return plan
 
     def _plan(
         self,
-        name: str,
+        service: Service,
         change: Change | None,
         image: str | None,
         strategy: Strategy,
         policy: Policy,
     ) -> tuple[Plan, Snapshot]:
-        service = self._engine.service(name)
         target = _changed(service.spec, change)
         refuse_jobs(service, target)
         findings: list[Finding] = []
@@ -232,7 +237,11 @@ class Swarm:
         if wanted.digest:
             return target, []
         resolved = self._engine.resolve(target.image, timeout=RESOLVE_SECONDS)
+        before = ImageReference.parse(live.image)
         if resolved.digest is not None:
+            if resolved.digest == before.digest and wanted.name == before.name:
+                # Another tag of the very image that runs.
+                return target.with_image(live.image), []
             return target.with_image(wanted.pinned(resolved.digest)), []
         finding = Finding(
             code="digest-unresolved",
@@ -241,7 +250,6 @@ class Swarm:
             " what the tag means to it then",
             fix="push the image to a registry that the engine can ask, or name a digest",
         )
-        before = ImageReference.parse(live.image)
         if before.digest and before.unpinned() == wanted:
             # The same tag, and nobody can say what it means now: keep what is known.
             return target.with_image(live.image), [finding]
@@ -294,13 +302,37 @@ class Swarm:
             gates=gates,
         )
         waiting = seconds(wait_for_lease, name="wait_for_lease")
-        plan, first = self._plan(service, change, image, strategy or Rolling(), policy)
-        _refuse_endless(plan)
-        runner = self._runner(State(plan=plan), tuple(observers), wait_for_lease=waiting)
-        report = runner.run(first)
+        for _ in range(PLANS):
+            found = self._quiet(service, policy)
+            plan, first = self._plan(found, change, image, strategy or Rolling(), policy)
+            _refuse_endless(plan)
+            runner = self._runner(State(plan=plan), tuple(observers), wait_for_lease=waiting)
+            report = runner.run(first)
+            if report.transitions[-1].trigger is not Trigger.PLAN_STALE:
+                break
         if check:
             raise_unless_ok(report)
         return report
+
+    def _quiet(self, name: str, policy: Policy) -> Service:
+        """
+        The service, once no update is in progress: a plan made in one would have no baseline.
+
+        After the progress deadline it is planned all the same, and the plan says so.
+        """
+        service = self._engine.service(name)
+        if not _busy(service):
+            return service
+        clock = self._engine.clock
+        until = clock.monotonic() + (policy.deadline or BASE_DEADLINE)
+        watch = self._engine.watch(service.id)
+        try:
+            while _busy(service) and clock.monotonic() < until:
+                watch.wait(self._habits.heartbeat)
+                service = self._engine.service(service.id)
+        finally:
+            watch.close()
+        return service
 
     def start(
         self,
@@ -315,6 +347,8 @@ class Swarm:
         Raises:
             PreflightError: Findings of severity ``error`` stand in the way.
         """
+        if plan.refusals:
+            raise PreflightError(plan.refusals)
         return self._rollout(State(plan=plan), tuple(observers), wait_for_lease).start()
 
     def rollback(
@@ -323,27 +357,42 @@ class Swarm:
         """
         Roll to the last known good spec, not merely to the previous one.
 
-        Without one on record: to the service's previous spec, if its tasks would differ. The live
-        number of replicas is kept. Takes the options of ``update``.
+        If that runs already: to the one that was good before it. Without any on record: to the
+        service's previous spec, if its tasks would differ. The live number of replicas is kept,
+        and an update that stands paused is rolled over. Takes the options of ``update``.
 
         Raises:
             PlanError: There is nothing to go back to.
         """
         found = self._engine.service(service)
         target = self._last_good(found)
+        allowed = options.pop("allow", ())
+        allow = (allowed,) if isinstance(allowed, str) else tuple(allowed)
         return self.update(
-            found.id, target, strategy=strategy, on_failure=PAUSE, check=check, **options
+            found.id,
+            target,
+            strategy=strategy,
+            on_failure=PAUSE,
+            check=check,
+            allow=("update-paused", *allow),
+            **options,
         )
 
     def _last_good(self, service: Service) -> ServiceSpec:
         live = service.spec
-        for spec in (self._journal.last_known_good(service.id), service.previous_spec):
-            if spec is not None and spec.template != live.template:
-                return spec if live.replicas is None else spec.with_replicas(live.replicas)
-        raise PlanError(
-            f"nothing to roll {service.name} back to: no last known good spec is on record, and"
-            " the engine's previous spec has the same task template"
-        )
+        spec = self._journal.last_known_good(service.id, other_than=live)
+        if spec is None and self._journal.last_known_good(service.id) is not None:
+            raise PlanError(
+                f"nothing to roll {service.name} back to: it runs the last known good spec, and"
+                " no other is on record"
+            )
+        spec = spec or service.previous_spec
+        if spec is None or spec.template == live.template:
+            raise PlanError(
+                f"nothing to roll {service.name} back to: no last known good spec is on record,"
+                " and the engine's previous spec is none or has the same task template"
+            )
+        return spec if live.replicas is None else spec.with_replicas(live.replicas)
 
     def attach(self, service: str, *, observers: Iterable[Observer] = ()) -> Rollout:
         """
@@ -393,7 +442,9 @@ class Swarm:
 def _changed(live: ServiceSpec, change: Change | None) -> ServiceSpec:
     if change is None:
         return live
-    target = change if isinstance(change, ServiceSpec) else change(live)
+    if isinstance(change, str):
+        raise PlanError(f"to change the image, write image={change!r}")
+    target = change(live) if callable(change) else change
     if not isinstance(target, ServiceSpec):
         raise PlanError(
             "the change must be a ServiceSpec or a function that returns one, got a"
@@ -420,6 +471,11 @@ def _policy(
         allow=(allow,) if isinstance(allow, str) else tuple(allow),
         reason=reason,
     )
+
+
+def _busy(service: Service) -> bool:
+    status = service.update_status
+    return status is not None and status.state in BUSY and not held(service)
 
 
 def _refuse_endless(plan: Plan) -> None:

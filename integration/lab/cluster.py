@@ -5,13 +5,13 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 import attrs
 import docker
-from docker.errors import DockerException
+from docker.errors import DockerException, NotFound
 from docker.models.networks import Network
 from pytest_docker.plugin import get_docker_services
 
@@ -242,7 +242,7 @@ def _fill_registries(host: Host, cluster: Cluster) -> None:
     say("pushing the test images")
     for name in images.names():
         images.push(host, name, f"127.0.0.1:{cluster.registry_port}")
-    for name in ("web:1", "web:2"):
+    for name in ("web:1", "web:2", "web:3"):
         images.push(host, name, f"127.0.0.1:{cluster.private_port}", login=LOGIN)
 
 
@@ -255,7 +255,9 @@ def _load_local_image(host: Host, cluster: Cluster) -> None:
 
 def _removed(network: Network) -> bool:
     """Remove a network, which cannot be done while a task still uses it."""
-    network.remove()
+    # It may be gone meanwhile: by the test, or at an earlier try that did not hear of it.
+    with suppress(NotFound):
+        network.remove()
     return True
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import attrs
@@ -11,6 +13,9 @@ from integration.lab.cluster import Cluster
 from integration.lab.waiting import eventually
 
 _SECOND = 10**9
+
+#: By this service label swarmroll knows its own writes.
+ROLLOUT_LABEL = "swarmroll.rollout"
 
 #: What a test wants of a service unless it says otherwise: everything at once, and a short watch.
 _UPDATE = {"Parallelism": 1, "Delay": 0, "Monitor": 1 * _SECOND, "FailureAction": "pause"}
@@ -45,6 +50,58 @@ class Service:
             and image in (None, task["Spec"]["ContainerSpec"]["Image"])
         ]
 
+    def wait(self) -> None:
+        """Wait until all tasks run that should."""
+        mode = self.inspect()["Spec"]["Mode"]
+        nodes = len(self.cluster.nodes)
+        wanted = mode["Replicated"]["Replicas"] if "Replicated" in mode else nodes
+
+        def all_run() -> bool:
+            return len(self.running()) == wanted
+
+        all_run.__doc__ = f"{wanted} tasks of {self.name} run"
+        eventually(all_run, limit=60)
+
+    def runs(self) -> Counter[str]:
+        """How many tasks run of each image, by its short name: {"web:1": 3}."""
+        return Counter(short_name(task["Spec"]["ContainerSpec"]["Image"]) for task in self.running())
+
+    def version(self) -> int:
+        """The version index: every write moves it, the engine's own too."""
+        version: int = self.inspect()["Version"]["Index"]
+        return version
+
+    def declared(self) -> dict[str, Any]:
+        """The spec without the label by which swarmroll knows its own writes."""
+        spec: dict[str, Any] = self.inspect()["Spec"]
+        labels = spec.get("Labels") or {}
+        return {**spec, "Labels": {k: v for k, v in labels.items() if k != ROLLOUT_LABEL}}
+
+    def update(self, change: Callable[[dict[str, Any]], None]) -> None:
+        """Write the service as somebody else would who does not know of swarmroll."""
+
+        def written() -> bool:
+            """the engine takes the change"""
+            with self.cluster.manager() as client:
+                found = client.api.inspect_service(self.id)
+                spec = found["Spec"]
+                change(spec)
+                client.api.update_service(
+                    self.id,
+                    found["Version"]["Index"],
+                    task_template=spec["TaskTemplate"],
+                    name=spec["Name"],
+                    labels=spec["Labels"],
+                    mode=spec["Mode"],
+                    update_config=spec.get("UpdateConfig"),
+                    rollback_config=spec.get("RollbackConfig"),
+                    endpoint_spec=spec.get("EndpointSpec"),
+                )
+            return True
+
+        # The engine moves the version too: then it is "out of sequence", and to be tried again.
+        eventually(written)
+
     def remove(self) -> None:
         """Remove the service, if the test has not."""
         with self.cluster.manager() as client:
@@ -52,6 +109,11 @@ class Service:
                 client.api.remove_service(self.id)
             except NotFound:
                 return
+
+
+def short_name(image: str) -> str:
+    """The name of a test image without registry and digest: "web:1"."""
+    return image.partition("@")[0].rpartition("/")[2]
 
 
 class ServiceFactory(Protocol):
@@ -112,11 +174,5 @@ def create(
         )
     service = Service(id=answer["ID"], name=name, cluster=cluster)
     if wait:
-        wanted = len(cluster.nodes) if replicas is None else replicas
-
-        def all_run() -> bool:
-            return len(service.running()) == wanted
-
-        all_run.__doc__ = f"{wanted} tasks of {name} ({whole_name}) run"
-        eventually(all_run, limit=60)
+        service.wait()
     return service

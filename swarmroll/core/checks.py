@@ -5,8 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from swarmroll.core.findings import Finding, Severity
-from swarmroll.core.snapshot import Service, UpdateState
+from swarmroll.core.snapshot import BUSY, Service, UpdateState
 from swarmroll.core.spec import ServiceSpec, UpdateConfig
+
+
+YEARS = 10 * 365 * 24 * 3600.0
+"""The delay, in seconds, that holds the engine's updater after the slots in motion."""
+
+
+def held(service: Service) -> bool:
+    """Whether the engine's updater waits for years, since a rollout was paused."""
+    status = service.update_status
+    updating = status is not None and status.state is UpdateState.UPDATING
+    return updating and service.spec.effective_update_config.delay >= YEARS
 
 
 def unattended_rollback(baseline: ServiceSpec | None) -> str | None:
@@ -39,7 +50,14 @@ def of_service(service: Service) -> Iterator[Finding]:
             message=f"an earlier update of {service.name} stands paused: {status.message}",
             fix="allow 'update-paused' to roll over it, or put the old spec back first",
         )
-    if status is not None and status.state in (UpdateState.UPDATING, UpdateState.ROLLBACK_STARTED):
+    if held(service):
+        yield Finding(
+            code="update-paused",
+            severity=Severity.ERROR,
+            message=f"an earlier rollout of {service.name} stands paused in the middle",
+            fix="resume or abort that, or allow 'update-paused' to roll over it",
+        )
+    elif status is not None and status.state in BUSY:
         yield Finding(
             code="update-in-progress",
             severity=Severity.WARNING,

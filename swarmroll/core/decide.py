@@ -13,19 +13,22 @@ from types import MappingProxyType
 
 import attrs
 
+from swarmroll.core.checks import YEARS, held, of_service
 from swarmroll.core.commands import Decision
+from swarmroll.core.estimate import update_seconds
 from swarmroll.core.failure import Failure
+from swarmroll.core.findings import refusing
 from swarmroll.core.observe import observe
 from swarmroll.core.phases import Phase, Trigger
 from swarmroll.core.plan import ROLLBACK
-from swarmroll.core.proof import Proof, Standard, prove
-from swarmroll.core.snapshot import Depth, Snapshot, TaskState, UpdateState, by_slot
+from swarmroll.core.proof import Proof, Standard, clean, prove
+from swarmroll.core.snapshot import BUSY, Depth, Snapshot, TaskState, UpdateState, by_slot
 from swarmroll.core.spec import ServiceSpec, UpdateConfig
 from swarmroll.core.state import Ask, Purpose, State
 from swarmroll.core.turn import Turn
 from swarmroll.core.units import duration_text
 from swarmroll.core.way_back import putting_back, restored
-from swarmroll.core.writes import judge_spec, refused, settle
+from swarmroll.core.writes import judge_spec, refused, settle, stream_broken
 
 LOOK_EVERY = 1.0
 """Seconds between looks at tasks while only we watch them."""
@@ -33,17 +36,20 @@ LOOK_EVERY = 1.0
 ENGINE_ACTS_FIRST = 2.0
 """Seconds that the engine gets to act on a failure that it should count."""
 
+ENGINE_LAGS = 0.5
+"""Seconds by which the engine's watch of a task may begin after the task was seen running."""
+
 CRASHES_OF_ONE_SLOT = 3
 """So many failures in one slot exceed any ratio."""
 
 ROLLBACK_DEADLINE = 120.0
 """A slot whose new task was never placed stalls the engine's rollback for 60 s."""
 
-YEARS = 10 * 365 * 24 * 3600.0
-"""The delay, in seconds, that holds the engine's updater after the slots in motion."""
+START_FIRST = "start-first"
 
-ENGINE_BUSY = (UpdateState.UPDATING, UpdateState.ROLLBACK_STARTED)
+ENGINE_STOPPED = (UpdateState.PAUSED, UpdateState.ROLLBACK_PAUSED)
 
+NONE_YET: Mapping[str, str] = MappingProxyType({})
 
 def decide(state: State, snapshot: Snapshot) -> Decision:
     """
@@ -64,7 +70,7 @@ def decide(state: State, snapshot: Snapshot) -> Decision:
         # A manager that lags behind: what it says is older than what is known.
         return turn.look(Depth.SERVICE, LOOK_EVERY)
     turn.set(version=turn.service.version)
-    if snapshot.unbroken_since is None or snapshot.unbroken_since > state.written_at:
+    if stream_broken(turn):
         turn.set(witness_lost=True)
     return (
         _refused_write(turn)
@@ -100,15 +106,16 @@ def _answer(turn: Turn) -> Decision | None:
                 turn.set(aborting=True)
                 return _go_back(turn, Trigger.ROLLBACK_ASKED, "asked to abort and roll back")
             turn.note("cannot roll back: there is no last known good spec")
-        case (Ask.PAUSE, Phase.UPDATING):
+        case (Ask.PAUSE, Phase.UPDATING) if turn.state.standing_still is None:
             turn.set(standing_still=Trigger.PAUSE_ASKED, standing_still_for="asked to pause")
-            turn.note("pausing: one more slot may move")
+            start_first = turn.service.spec.effective_update_config.order == START_FIRST
+            held_when = "the engine can be held only between two slots" if start_first else ""
+            turn.note(f"pausing: {held_when or 'one more slot may move'}")
         case (Ask.PAUSE, Phase.HOLDING | Phase.VERIFYING):
             return turn.move(Trigger.PAUSE_ASKED, "asked to pause; nothing is in motion")
-        case (Ask.RESUME, Phase.PAUSED):
-            turn.set(asked=Ask.RESUME)
-        case (Ask.PROMOTE, Phase.HOLDING):
-            return _next_step(turn, Trigger.PROMOTED, "promoted")
+        case (Ask.RESUME, Phase.PAUSED) | (Ask.PROMOTE, Phase.HOLDING):
+            # Answered there, as soon as nothing is in motion.
+            turn.set(asked=ask)
         case _:
             turn.note(f"asked to {ask.replace('_', ' ')} while {phase}: not obeyed")
     return None
@@ -116,11 +123,16 @@ def _answer(turn: Turn) -> Decision | None:
 
 def _what_goes_on(turn: Turn) -> str:
     status = turn.service.update_status
-    if status is not None and status.state in ENGINE_BUSY:
-        action = turn.service.spec.effective_update_config.failure_action
+    config = turn.service.spec.effective_update_config
+    if config.delay >= YEARS:
+        return (
+            "asked to abort; no further step is started, and the engine is held: the service's"
+            " update config has a delay of years, until the next update gives it another"
+        )
+    if status is not None and status.state in BUSY:
         return (
             "asked to abort; no further step is started, but the engine goes on with the update"
-            f" that it has begun, and on a failure it will {action}"
+            f" that it has begun, and on a failure it will {config.failure_action}"
         )
     return "asked to abort; no further step is started, and the engine has nothing in motion"
 
@@ -134,11 +146,12 @@ def _pending(turn: Turn) -> Decision:
 
 def _preparing(turn: Turn) -> Decision:
     plan = turn.state.plan
-    if plan.refusals:
-        return turn.move(Trigger.REFUSED, "; ".join(f.message for f in plan.refusals))
+    refusals = plan.refusals or refusing(of_service(turn.service), plan.allow)
+    if refusals:
+        return turn.move(Trigger.REFUSED, "; ".join(f.message for f in refusals))
     late = turn.now - turn.state.since > plan.deadline
     status = turn.service.update_status
-    if status is not None and status.state in ENGINE_BUSY:
+    if status is not None and status.state in BUSY and not held(turn.service):
         if late:
             return turn.move(
                 Trigger.REFUSED,
@@ -149,9 +162,9 @@ def _preparing(turn: Turn) -> Decision:
     if turn.snapshot.depth < _full(turn):
         return turn.look(_full(turn))
     if not plan.steps:
-        return _unchanged(turn, late)
+        return _unchanged(turn, late=late)
     moving = _slots_in_flight(turn)
-    if moving and not (status is not None and status.state is UpdateState.PAUSED):
+    if moving and not (status is not None and status.state in ENGINE_STOPPED):
         names = ", ".join(str(slot) for slot in moving)
         if late:
             return turn.move(
@@ -168,7 +181,7 @@ def _announce(turn: Turn) -> str:
     return f"version {plan.version} is quiet; {len(plan.steps)} step(s) to go"
 
 
-def _unchanged(turn: Turn, late: bool) -> Decision:
+def _unchanged(turn: Turn, *, late: bool) -> Decision:
     """Nothing to write; but ``unchanged`` is a claim that needs its proof too."""
     if turn.snapshot.up_to_date is None:
         return turn.look(_full(turn))
@@ -178,13 +191,18 @@ def _unchanged(turn: Turn, late: bool) -> Decision:
         UpdateState.ROLLBACK_COMPLETED,
     )
     ended = status.completed_at if proven and status is not None else None
-    newer = {t.slot_key for t in turn.snapshot.tasks if ended is not None and t.created_at > ended}
+    plan = turn.state.plan
+    tasks = [t for t in turn.snapshot.tasks if clean(t, plan.live, turn.state.nodes)]
+    # The engine watched one task of each slot: it says nothing of a later one, or of a second.
+    count = Counter(t.slot_key for t in tasks)
+    newer = {t.slot_key for t in tasks if ended is not None and t.created_at > ended}
+    again = {slot for slot, made in count.items() if made > 1}
     standard = Standard(
-        spec=turn.state.plan.live,
-        monitor=turn.state.plan.live.effective_update_config.monitor,
+        spec=plan.live,
+        monitor=plan.live.effective_update_config.monitor,
         unbroken=True,
         witness=ended is not None,
-        trouble=frozenset(newer),
+        trouble=frozenset(newer | again),
     )
     proof = prove(standard, turn.snapshot, turn.state.seen, turn.state.nodes)
     _remember(turn, proof)
@@ -209,7 +227,7 @@ def _next_step(turn: Turn, trigger: Trigger, reason: str) -> Decision:
     if first:
         known = state.plan.known | {task.id for task in turn.snapshot.tasks}
         turn.set(older=known, seen={})
-    turn.set(step=index)
+    turn.set(step=index, resumed=False)
     _turn_to(turn, step.spec)
     turn.state = turn.state.move(trigger, f"{reason}; writing: {step.name}", turn.snapshot)
     return _write_step(turn)
@@ -237,16 +255,18 @@ def _write_step(turn: Turn) -> Decision:
 def _updating(turn: Turn) -> Decision:
     state = turn.state
     status = turn.service.update_status
-    if status is not None and status.state is UpdateState.PAUSED:
+    if status is not None and status.state in ENGINE_STOPPED:
         return _engine_paused(turn, status.message)
     failed = _failures_exceeded(turn)
     if failed:
         return failed
     if status is not None and status.state is UpdateState.COMPLETED:
         turn.set(engine_done=True)
-    elif status is not None:
+    elif status is not None and status.state is not UpdateState.ROLLBACK_COMPLETED:
         if state.standing_still:
             return _hold_engine(turn)
+        if _waited_for_in_vain(turn):
+            return _tell_to_go_on(turn, "waits for a task whose node is lost")
         return _overdue(turn) or turn.look(Depth.TARGET, _watchful(turn))
     if state.standing_still:
         return turn.move(state.standing_still, state.standing_still_for, standing_still=None)
@@ -290,9 +310,16 @@ def _holding(turn: Turn) -> Decision:
     failed = _failures_exceeded(turn)
     if failed:
         return failed
-    if step.hold is not None and turn.now - state.since >= step.hold:
-        return _next_step(turn, Trigger.HOLD_OVER, f"held for {duration_text(step.hold)}")
-    return turn.look(Depth.TARGET, _tasks_due(turn, LOOK_EVERY))
+    promoted = state.asked is Ask.PROMOTE
+    if not promoted and (step.hold is None or turn.now - state.since < step.hold):
+        return turn.look(Depth.TARGET, _tasks_due(turn, LOOK_EVERY))
+    if turn.snapshot.depth < _full(turn):
+        return turn.look(_full(turn))
+    if _slots_in_flight(turn):
+        return turn.look(_full(turn), LOOK_EVERY)
+    if promoted:
+        return _next_step(turn, Trigger.PROMOTED, "promoted")
+    return _next_step(turn, Trigger.HOLD_OVER, f"held for {duration_text(step.hold or 0.0)}")
 
 
 def _verifying(turn: Turn) -> Decision:
@@ -350,6 +377,8 @@ def _engine_paused(turn: Turn, message: str) -> Decision:
     if turn.snapshot.depth < Depth.NODES:
         return turn.look(Depth.NODES)
     state = turn.state
+    if state.displaced and not _too_many(state):
+        return _engine_misled(turn, message)
     culprit = f": {state.open_failures[-1].headline}" if state.open_failures else ""
     reason = f"the engine paused ({message}){culprit}"
     if state.plan.on_failure == ROLLBACK:
@@ -357,20 +386,75 @@ def _engine_paused(turn: Turn, message: str) -> Decision:
     return turn.move(Trigger.STOPPED_ON_FAILURE, reason, standing_still=None)
 
 
+def _engine_misled(turn: Turn, message: str) -> Decision:
+    """The engine stopped for a displaced task, which is no failure: tell it to go on."""
+    state = turn.state
+    if state.standing_still:
+        return turn.move(state.standing_still, state.standing_still_for, standing_still=None)
+    return _tell_to_go_on(turn, f"paused for a displaced task ({message})")
+
+
+def _waited_for_in_vain(turn: Turn) -> frozenset[str]:
+    """
+    Tasks that the engine's updater will wait for until the end of time.
+
+    It waits for each task that it made to run or to end, and one whose node is lost before does
+    neither (swarmkit manager/orchestrator/update/updater.go, updateTask).
+    """
+    state = turn.state
+    lost = {t.id for t in turn.snapshot.tasks if t.state < TaskState.RUNNING}
+    return frozenset(lost & state.displaced.keys()) - state.unstuck
+
+
+def _tell_to_go_on(turn: Turn, why: str) -> Decision:
+    """The same once more, for which the engine makes a new updater."""
+    if turn.snapshot.depth < _full(turn):
+        return turn.look(_full(turn))
+    if _half_way(turn) and turn.state.phase is Phase.UPDATING:
+        return _overdue(turn) or turn.look(_full(turn), LOOK_EVERY)
+    turn.note(f"the engine {why}; told to go on")
+    # Its new updater watches only what is left to do.
+    turn.set(resumed=True, unstuck=turn.state.unstuck | _waited_for_in_vain(turn))
+    if turn.state.phase is Phase.UPDATING:
+        return _write_step(turn)
+    state = turn.state
+    back = putting_back(state, turn.service.spec, state.plan.baseline or state.goal)
+    turn.set(back=back, step=0, engine_rolled_back=False)
+    return turn.write(Purpose.PUT_BACK, back[0])
+
+
 def _paused(turn: Turn) -> Decision:
     """Only a person's wish leads on; the rest is told by ``judge_spec``."""
-    if turn.state.asked is not Ask.RESUME:
+    state = turn.state
+    if state.asked is not Ask.RESUME:
         return turn.look(Depth.SERVICE, LOOK_EVERY)
     if turn.snapshot.depth < _full(turn):
         return turn.look(_full(turn))
-    state = turn.state
-    turn.set(forgiven=len(state.failures), progress=0, progress_at=turn.now, standing_still=None)
+    half_way = _half_way(turn)
+    if half_way:
+        since = turn.now if state.resuming_since is None else state.resuming_since
+        turn.set(resuming_since=since)
+        if turn.now - since <= state.plan.deadline:
+            return turn.look(_full(turn), LOOK_EVERY)
+        turn.note(
+            f"cannot resume: the new task of slot {half_way[0]} does not run, and going on would"
+            " stop the old one, which does; roll back instead"
+        )
+        turn.set(asked=None, resuming_since=None)
+        return turn.look(Depth.SERVICE, LOOK_EVERY)
+    turn.set(
+        forgiven=len(state.failures),
+        progress=0,
+        progress_at=turn.now,
+        standing_still=None,
+        resuming_since=None,
+        # The engine's new updater watches only what is left to do.
+        resumed=True,
+    )
     turn.state = turn.state.move(
         Trigger.RESUME_ASKED, "asked to resume; writing the step again", turn.snapshot
     )
-    decision = _write_step(turn)
-    # The engine's new updater watches only what is left to do.
-    return attrs.evolve(decision, state=attrs.evolve(decision.state, resumed=True))
+    return _write_step(turn)
 
 
 # --- the way back
@@ -405,13 +489,7 @@ def _rolling_back(turn: Turn) -> Decision:
     state = turn.state
     status = turn.service.update_status
     if status is not None and _rollback_stopped(state, status.state):
-        if turn.snapshot.depth < Depth.NODES:
-            return turn.look(Depth.NODES)
-        culprit = "".join(f": {f.headline}" for f in state.rollback_failures[-1:])
-        return turn.move(
-            Trigger.FAILURES_EXCEEDED,
-            f"putting the old spec back failed, the engine says {status.message!r}{culprit}",
-        )
+        return _stopped_on_the_way_back(turn, status.message)
     failed = _rollback_failures_exceeded(turn)
     if failed:
         return failed
@@ -421,6 +499,8 @@ def _rolling_back(turn: Turn) -> Decision:
     )
     if done:
         turn.set(engine_done=True)
+    elif status is not None and _waited_for_in_vain(turn):
+        return _tell_to_go_on(turn, "waits for a task whose node is lost")
     elif status is not None:
         return _rollback_overdue(turn) or turn.look(Depth.TARGET, _tasks_due(turn, LOOK_EVERY))
     if turn.snapshot.depth < _full(turn):
@@ -434,16 +514,21 @@ def _rolling_back(turn: Turn) -> Decision:
         _turn_to(turn, state.back[state.step + 1])
         turn.set(step=state.step + 1)
         return turn.write(Purpose.PUT_BACK, state.back[state.step + 1])
-    baseline = state.plan.baseline
-    if state.engine_rolled_back and baseline is not None:
-        live = turn.service.spec
-        if live.template != baseline.template or live.endpoint != baseline.endpoint:
-            # What the engine restored is not the last known good: go on to that.
-            turn.note("the engine rolled back to a spec that is not the last known good")
-            back = putting_back(turn.state, live, baseline)
-            turn.set(back=back, older=state.ids, seen={}, engine_rolled_back=False)
-            return turn.write(Purpose.PUT_BACK, back[0])
     return turn.move(Trigger.PROVEN, f"all {proof.wanted} slots run the old spec again")
+
+
+def _stopped_on_the_way_back(turn: Turn, message: str) -> Decision:
+    """The engine stopped putting the old spec back."""
+    if turn.snapshot.depth < Depth.NODES:
+        return turn.look(Depth.NODES)
+    state = turn.state
+    if state.displaced.keys() & state.seen.keys() and not state.rollback_failures:
+        return _tell_to_go_on(turn, f"stopped for a displaced task ({message})")
+    culprit = "".join(f": {f.headline}" for f in state.rollback_failures[-1:])
+    return turn.move(
+        Trigger.FAILURES_EXCEEDED,
+        f"putting the old spec back failed, the engine says {message!r}{culprit}",
+    )
 
 
 def _rollback_stopped(state: State, engine: UpdateState) -> bool:
@@ -479,7 +564,9 @@ def _restoring(turn: Turn) -> Decision:
         return turn.write(Purpose.GIVE_BACK, wanted)
     if turn.snapshot.depth < _full(turn):
         return turn.look(_full(turn))
-    proof = _prove(turn, monitor=0.0)
+    # What was proven stays so; only a task that giving back has made is watched.
+    proven = {slot.task_id: slot.proven_by for slot in state.proofs}
+    proof = _prove(turn, monitor=_rollback_config(state).monitor, proven=proven)
     if proof.whole:
         return turn.move(trigger, "the old spec runs, proven, and is declared as it was")
     failed = _rollback_failures_exceeded(turn)
@@ -535,13 +622,19 @@ def _exceeds(failures: tuple[Failure, ...], config: UpdateConfig, slots: int) ->
     return ""
 
 
-def _failures_exceeded(turn: Turn) -> Decision | None:
-    state = turn.state
+def _too_many(state: State) -> str:
+    """Why the release has failed too often, a sentence; empty if it has not."""
     step = state.plan.steps[state.step]
     config = step.spec.effective_update_config
-    reason = _exceeds(state.open_failures, config, max(1, step.restarts + step.adds))
+    return _exceeds(state.open_failures, config, max(1, step.restarts + step.adds))
+
+
+def _failures_exceeded(turn: Turn) -> Decision | None:
+    state = turn.state
+    reason = _too_many(state)
     if not reason:
         return None
+    config = state.plan.steps[state.step].spec.effective_update_config
     if _engine_should_act(turn, config.monitor):
         if state.engine_failed_at is None:
             turn.set(engine_failed_at=turn.now)
@@ -559,15 +652,20 @@ def _engine_should_act(turn: Turn, monitor: float) -> bool:
     sighting = turn.state.seen.get(turn.state.open_failures[-1].task_id)
     if sighting is None or sighting.running_since is None:
         return True
-    return turn.now - sighting.running_since <= monitor + ENGINE_ACTS_FIRST
+    # A task that was still seen running after its watch was over is none of the engine's.
+    return sighting.running_until - sighting.running_since <= monitor + ENGINE_LAGS
 
 
 def _overdue(turn: Turn) -> Decision | None:
     """Whether nothing has moved for longer than the progress deadline."""
     state = turn.state
-    config = state.goal.effective_update_config
+    step = state.plan.steps[state.step]
+    config = step.spec.effective_update_config
     allowed = state.plan.deadline + config.delay
-    if turn.now - state.progress_at <= allowed:
+    if state.phase is Phase.VERIFYING or state.progress >= step.restarts + step.adds:
+        # Every slot is there: what is waited for is the engine's delays and its watch.
+        allowed += update_seconds(step.spec, config, step.restarts) + step.monitor + step.bake
+    if turn.now - max(state.progress_at, state.since) <= allowed:
         return None
     if turn.snapshot.depth < _full(turn):
         return turn.look(_full(turn))
@@ -595,7 +693,7 @@ def _rollback_failures_exceeded(turn: Turn) -> Decision | None:
     slots = max(1, state.goal.replicas or len(state.plan.slots))
     reason = _exceeds(state.rollback_failures, config, slots)
     status = turn.service.update_status
-    if not reason or (status is not None and status.state in ENGINE_BUSY):
+    if not reason or (status is not None and status.state in BUSY):
         return None
     return turn.move(Trigger.FAILURES_EXCEEDED, f"putting the old spec back failed: {reason}")
 
@@ -613,7 +711,9 @@ def _rollback_overdue(turn: Turn) -> Decision | None:
     spec = state.goal
     check = spec.healthcheck
     start = check.start_period if check is not None and check.start_period else 0.0
+    config = _rollback_config(state)
     allowed = ROLLBACK_DEADLINE + spec.effective_stop_grace + start
+    allowed += update_seconds(spec, config, spec.replicas or len(state.nodes))
     if turn.now - max(state.progress_at, state.since) <= allowed:
         return None
     if turn.snapshot.depth < _full(turn):
@@ -627,7 +727,9 @@ def _rollback_overdue(turn: Turn) -> Decision | None:
 # --- proof, and when to look next
 
 
-def _prove(turn: Turn, *, monitor: float, bake: float = 0.0) -> Proof:
+def _prove(
+    turn: Turn, *, monitor: float, bake: float = 0.0, proven: Mapping[str, str] = NONE_YET
+) -> Proof:
     state = turn.state
     standard = Standard(
         spec=turn.service.spec,
@@ -637,6 +739,7 @@ def _prove(turn: Turn, *, monitor: float, bake: float = 0.0) -> Proof:
         unbroken=not state.witness_lost,
         witness=state.engine_done and not state.witness_lost and not state.resumed and not bake,
         trouble=state.trouble,
+        proven=proven,
     )
     proof = prove(standard, turn.snapshot, state.seen, state.nodes)
     _remember(turn, proof)
@@ -656,6 +759,12 @@ def _slots_in_flight(turn: Turn) -> tuple[object, ...]:
     """Slots with two tasks that should run: start-first, half-way."""
     slots = by_slot(task for task in turn.snapshot.tasks if task.runnable)
     return tuple(key for key, tasks in slots.items() if len(tasks) > 1)
+
+
+def _half_way(turn: Turn) -> tuple[object, ...]:
+    """Slots in flight whose new task does not run: any write would stop the old one now."""
+    slots = by_slot(task for task in turn.snapshot.tasks if task.runnable)
+    return tuple(key for key, tasks in slots.items() if len(tasks) > 1 and not tasks[0].running)
 
 
 def _full(turn: Turn) -> Depth:
@@ -685,9 +794,10 @@ def _watchful(turn: Turn) -> float:
     if state.witness_lost:
         return _tasks_due(turn, LOOK_EVERY)
     monitor = state.plan.steps[state.step].monitor
-    running = [s.running_since for s in state.seen.values() if s.running_since is not None]
-    unseen_until = min(running, default=max(state.looked_at, state.written_at)) + monitor
-    return max(unseen_until - turn.now, _tasks_due(turn, LOOK_EVERY))
+    running = [s.running_after for s in state.seen.values() if s.running_since is not None]
+    first = min(running, default=max(state.looked_at, state.written_at))
+    # A look shows whatever ended since the one before: the first one can come that much later.
+    return max(first + monitor + LOOK_EVERY - turn.now, _tasks_due(turn, LOOK_EVERY))
 
 
 HANDLERS: Mapping[Phase, Callable[[Turn], Decision]] = MappingProxyType(

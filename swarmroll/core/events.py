@@ -133,7 +133,9 @@ def between(old: State, new: State, at: float) -> tuple[Event, ...]:
 
 
 def _of_writes(old: State, new: State, who: dict[str, str], at: float) -> Iterator[Event]:
-    if old.intent is not None and new.intent is None and new.expected is not old.expected:
+    if old.intent is None or new.intent is not None or new.expected is None:
+        return
+    if new.expected.rollout_label == old.intent.spec.rollout_label:
         yield Wrote(**who, at=at, purpose=old.intent.purpose, image=old.intent.spec.image)
 
 

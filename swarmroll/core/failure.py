@@ -14,6 +14,9 @@ STOPPED_BY_SIGTERM = 143
 KILLED = 137
 LOST_BY_ENGINE = 255
 
+BACK_JUST_NOW = 10.0
+"""Seconds after its node came back within which a task's end is the engine's doing."""
+
 
 class Fate(enum.StrEnum):
     """
@@ -77,7 +80,7 @@ def fate(task: Task, nodes: Mapping[str, Node]) -> Fate:
         return Fate.DISPLACED if lost else Fate.ALIVE
     match task.state:
         case TaskState.COMPLETE:
-            return Fate.FAILED
+            return Fate.DISPLACED if _node_let_go(task, node) else Fate.FAILED
         case TaskState.REJECTED:
             # manager/orchestrator/constraintenforcer: "assigned node no longer meets constraints"
             moved = "no longer meets constraints" in task.error
@@ -95,11 +98,18 @@ def _node_let_go(task: Task, node: Node | None) -> bool:
     Whether the task ended because its node's engine died under it.
 
     A restarted engine reports what it finds dead with exit code 255, or 137 where it was killed
-    with its containers; and the node's own record has changed since the task was made.
+    with its containers; what it finds alive it stops as any other task, so that this ends with
+    an exit code of the program's own, 0 if it is a good one (moby daemon/daemon.go, restore).
+    Either way the node's own record has changed since the task was made, and in the second case
+    just before the manager was told of the end. Where that was chance, the next crash counts.
     """
-    if node is None or task.exit_code not in (LOST_BY_ENGINE, KILLED):
+    if node is None:
         return False
-    return node.state is not NodeState.READY or node.updated_at > task.created_at
+    if task.exit_code in (LOST_BY_ENGINE, KILLED):
+        return node.state is not NodeState.READY or node.updated_at > task.created_at
+    since = task.updated_at - node.updated_at
+    just_back = node.updated_at > task.created_at and 0 <= since <= BACK_JUST_NOW
+    return just_back and "unhealthy" not in task.error
 
 
 def likely_cause(failure: Failure) -> str:

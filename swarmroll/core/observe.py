@@ -8,7 +8,7 @@ from swarmroll.core.failure import Failure, Fate, fate
 from swarmroll.core.phases import Phase
 from swarmroll.core.proof import Sighting, clean
 from swarmroll.core.redact import mask_text, secrets_of
-from swarmroll.core.snapshot import Depth, NodeState, Task
+from swarmroll.core.snapshot import Depth, Task
 from swarmroll.core.turn import Turn
 
 BEFORE = (Phase.PENDING, Phase.PREPARING)
@@ -25,14 +25,15 @@ def observe(turn: Turn) -> bool:
     snapshot = turn.snapshot
     if snapshot.depth < Depth.TARGET:
         return True
+    before = max(turn.state.looked_at, turn.state.written_at)
     turn.set(looked_at=snapshot.taken_at)
     if snapshot.depth >= Depth.NODES:
         turn.set(nodes=snapshot.nodes)
     mine = [task for task in snapshot.tasks if _is_mine(turn, task)]
     if turn.state.phase in BEFORE:
-        _sight(turn, [task for task in mine if task.runnable])
+        _sight(turn, [task for task in mine if task.runnable], before)
         return True
-    _sight(turn, mine)
+    _sight(turn, mine, before)
     _measure_progress(turn, mine)
     ended = [task for task in mine if _newly_ended(turn, task)]
     if not ended:
@@ -47,16 +48,20 @@ def observe(turn: Turn) -> bool:
 def _is_mine(turn: Turn, task: Task) -> bool:
     """Whether it is a task that this direction of the rollout has made."""
     state = turn.state
-    return task.id not in state.older and clean(task, state.goal, state.nodes)
+    return task.id not in state.older and clean(task, state.stored, state.nodes)
 
 
-def _sight(turn: Turn, mine: list[Task]) -> None:
+def _sight(turn: Turn, mine: list[Task], before: float) -> None:
     now, wall = turn.snapshot.taken_at, turn.snapshot.wall
     seen = dict(turn.state.seen)
     for task in mine:
         sighting = seen.get(task.id) or Sighting(slot=task.slot_key)
         if task.running and sighting.running_since is None:
-            sighting = attrs.evolve(sighting, running_since=now, running_at=wall)
+            sighting = attrs.evolve(
+                sighting, running_since=now, running_at=wall, running_after=before
+            )
+        if task.running:
+            sighting = attrs.evolve(sighting, running_until=now)
         seen[task.id] = sighting
     turn.set(seen=seen)
 
@@ -71,9 +76,9 @@ def _newly_ended(turn: Turn, task: Task) -> bool:
     state = turn.state
     if task.id in state.displaced or any(f.task_id == task.id for f in state.failures):
         return False
-    node = state.nodes.get(task.node_id)
-    lost = not task.runnable and (node is None or node.state is NodeState.DOWN)
-    return task.state.terminal or lost
+    # A task that nobody wanted to stop is to stop: its node may be lost, or drained.
+    told = not task.runnable and task.node_id != "" and task.id not in state.fading
+    return task.state.terminal or told
 
 
 def _bury(turn: Turn, task: Task) -> None:
@@ -81,7 +86,7 @@ def _bury(turn: Turn, task: Task) -> None:
     state = turn.state
     match fate(task, state.nodes):
         case Fate.ALIVE:
-            return
+            turn.set(fading=state.fading | {task.id})
         case Fate.DISPLACED:
             turn.set(displaced={**state.displaced, task.id: task.slot_key})
         case Fate.FAILED:

@@ -43,6 +43,7 @@ class Trigger(enum.StrEnum):
     READY = "ready"
     NOTHING_TO_DO = "nothing_to_do"
     REFUSED = "refused"
+    PLAN_STALE = "plan_stale"
     STEP_CONVERGED = "step_converged"
     WAVE_CONVERGED = "wave_converged"
     ALL_CONVERGED = "all_converged"
@@ -96,6 +97,7 @@ TABLE: Mapping[Phase, Mapping[Trigger, Phase]] = MappingProxyType(
             Trigger.READY: Phase.UPDATING,
             Trigger.NOTHING_TO_DO: Phase.UNCHANGED,
             Trigger.REFUSED: Phase.REFUSED,
+            Trigger.PLAN_STALE: Phase.REFUSED,
             Trigger.ABORT_ASKED: Phase.ABORTED,
             **_ANYWHERE,
         },
@@ -103,8 +105,10 @@ TABLE: Mapping[Phase, Mapping[Trigger, Phase]] = MappingProxyType(
             Trigger.STEP_CONVERGED: Phase.UPDATING,
             Trigger.WAVE_CONVERGED: Phase.HOLDING,
             Trigger.ALL_CONVERGED: Phase.VERIFYING,
-            # The engine would not take the first spec: nothing was written.
+            # The engine would not take the first spec, or somebody else wrote before it came:
+            # nothing was written.
             Trigger.REFUSED: Phase.REFUSED,
+            Trigger.PLAN_STALE: Phase.REFUSED,
             **_ON_FAILURE,
             **_ON_REQUEST,
             **_ANYWHERE,

@@ -13,6 +13,7 @@ from swarmroll.core.dirty import dirty
 from swarmroll.core.dirty import restarts as can_restart
 from swarmroll.core.estimate import update_seconds
 from swarmroll.core.findings import Finding, refusing
+from swarmroll.core.proof import eligible
 from swarmroll.core.redact import mask_text, printable
 from swarmroll.core.snapshot import Node, Service, SlotKey, Task, TaskState, by_slot
 from swarmroll.core.spec import ServiceSpec, UpdateConfig
@@ -203,6 +204,9 @@ def baseline_of(
     wanted = service.spec.replicas
     if wanted is not None and len(live) != wanted:
         return Baseline(spec=None, why_not=f"{len(live)} of {wanted} slots have a task")
+    for node in nodes.values() if wanted is None else ():
+        if eligible(service.spec, node) and node.id not in live:
+            return Baseline(spec=None, why_not=f"node {node.hostname or node.id} has no task")
     for key, found in live.items():
         why_not = _unproven(found, slots[key], service.spec, nodes, now)
         if why_not:
@@ -350,6 +354,20 @@ class _Ground:
             or dirty(tasks[0].template, before.endpoint, after, self.nodes.get(tasks[0].node_id))
         )
 
+    def blind_to_endpoint(self, target: ServiceSpec) -> bool:
+        """
+        Whether a new endpoint would not reach some task.
+
+        One that still has an older placement, which its node meets, counts as up to date however
+        its endpoint may be; only another template replaces it (swarmkit
+        manager/orchestrator/task.go, IsTaskDirty).
+        """
+        live = self.service.spec
+        return any(
+            before.endpoint != after.endpoint and len(self.dirty(before, after)) < len(self.slots)
+            for before, after in pairwise((live, *stages(live, target)))
+        )
+
 
 def _steps(ground: _Ground, target: ServiceSpec) -> tuple[tuple[Step, ...], frozenset[SlotKey]]:
     """The steps, and the slots that they restart."""
@@ -360,6 +378,8 @@ def _steps(ground: _Ground, target: ServiceSpec) -> tuple[tuple[Step, ...], froz
         if revived is None:
             return (), frozenset()
         target = revived
+    elif ground.blind_to_endpoint(target):
+        target = target.with_force_update(live.force_update + 1)
     if converging or can_restart(live, target):
         target = target.with_update_config(_update_config(ground, target))
     way = (target,) if converging else stages(live, target)
@@ -396,7 +416,7 @@ def _update_config(ground: _Ground, target: ServiceSpec) -> UpdateConfig:
     the spec that was stored just before (swarmkit manager/controlapi/service.go).
     """
     live = ground.service.spec
-    config = ground.strategy.policy(target.effective_update_config, len(ground.slots))
+    config = ground.strategy.policy(_declared(ground.service, target), len(ground.slots))
     replacing = [True for a, b in pairwise((live, *stages(live, target))) if can_restart(a, b)]
     unattended = (
         ground.policy.on_failure == ROLLBACK
@@ -406,6 +426,15 @@ def _update_config(ground: _Ground, target: ServiceSpec) -> UpdateConfig:
         and checks.unattended_rollback(ground.baseline.spec) is None
     )
     return attrs.evolve(config, failure_action=ROLLBACK if unattended else PAUSE)
+
+
+def _declared(service: Service, target: ServiceSpec) -> UpdateConfig:
+    """What the service declares, behind what a rollout borrowed that was left standing still."""
+    config = target.effective_update_config
+    if config.delay < checks.YEARS:
+        return config
+    before = service.previous_spec.effective_update_config if service.previous_spec else config
+    return before if before.delay < checks.YEARS else attrs.evolve(config, delay=0.0)
 
 
 def _step(before: ServiceSpec, spec: ServiceSpec, restarts: int, *, converging: bool) -> Step:

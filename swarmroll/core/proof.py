@@ -2,7 +2,7 @@
 Does every slot run what it should? Nothing is called done without this, slot by slot.
 
 The engine's ``completed`` alone proves nothing: it may belong to another write, stand beside
-tasks that crash, or follow a change of leader at once (swarm-facts in docs/swarm.md).
+tasks that crash, or follow a change of leader at once (docs/swarm.md).
 """
 
 from __future__ import annotations
@@ -34,11 +34,15 @@ class Sighting:
         running_since: Driver's monotonic clock, seconds, when it was first seen running; None
             as long as it was not.
         running_at: Driver's wall clock at that moment, seconds since the epoch.
+        running_after: Driver's monotonic clock at the look before that one: it has not run longer.
+        running_until: Driver's monotonic clock, when it was last seen running.
     """
 
     slot: SlotKey
     running_since: float | None = None
     running_at: float | None = None
+    running_after: float = 0.0
+    running_until: float = 0.0
 
 
 @attrs.frozen(kw_only=True)
@@ -86,6 +90,7 @@ class Standard:
             nothing happened since that made it forget.
         trouble: Slots in which a task of the release failed or was displaced: there only our
             own watch counts.
+        proven: Who proved a task before, by its id: it needs no other proof of its monitor time.
     """
 
     spec: ServiceSpec
@@ -95,6 +100,7 @@ class Standard:
     unbroken: bool = False
     witness: bool = False
     trouble: frozenset[SlotKey] = frozenset()
+    proven: Mapping[str, str] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)
@@ -219,6 +225,8 @@ def _proven_by(
     now = snapshot.taken_at
     if task.id in standard.older:
         return "running", now
+    if task.id in standard.proven:
+        return standard.proven[task.id], now
     if standard.witness and task.slot_key not in standard.trouble:
         return "engine", now
     sighting = seen.get(task.id)

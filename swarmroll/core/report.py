@@ -11,10 +11,11 @@ from typing import Any
 import attrs
 
 from swarmroll.core.failure import Failure, likely_cause
-from swarmroll.core.findings import Finding
+from swarmroll.core.findings import Finding, Severity
 from swarmroll.core.phases import Phase, Transition
 from swarmroll.core.plan import Plan
 from swarmroll.core.proof import SlotProof
+from swarmroll.core.record import from_document, to_document
 from swarmroll.core.redact import mask_document, mask_text, printable
 from swarmroll.core.snapshot import SlotKey
 from swarmroll.core.spec import ServiceSpec
@@ -135,6 +136,7 @@ class Report:
         leaks: Old tasks that came back as new ones out of turn. Always 0 without waves.
         overruns: Slots that moved beyond a wave. Always 0 without waves.
         skipped: Paused nodes that a global service was not rolled on.
+        trouble: Why the driver had to leave it: the engine out of reach, the lease lost.
     """
 
     outcome: Outcome
@@ -157,6 +159,7 @@ class Report:
     engine_requests: int
     rolled_back_by: str
     reason: str
+    trouble: str = ""
     leaks: int = 0
     overruns: int = 0
 
@@ -176,12 +179,27 @@ class Report:
     @property
     def headline(self) -> str:
         """One sentence: what happened to which service, and why."""
-        why = f": {self.transitions[-1].reason}" if self.transitions else ""
-        turn = next((t for t in self.transitions if t.target is Phase.ROLLING_BACK), None)
-        if turn is not None and turn is not self.transitions[-1]:
-            then = "" if self.outcome is Outcome.ROLLED_BACK else f"; then{why}"
-            why = f": {turn.reason}{then}"
-        return printable(mask_text(f"{self.service} {self.outcome.replace('_', ' ')}{why}"))
+        what = f"{self.service} {self.outcome.replace('_', ' ')}"
+        return printable(mask_text(": ".join(filter(None, (what, self._why())))))
+
+    def _why(self) -> str:
+        """The reason of the last move; of a rollback, what led to it."""
+        if not self.transitions:
+            return self.trouble
+        last = self.transitions[-1]
+        if self.trouble:
+            return f"{self.trouble}; the rollout was {last.target}{self._left_to_engine(last)}"
+        turn = next((t for t in self.transitions if t.target is Phase.ROLLING_BACK), last)
+        if turn is last or self.outcome is Outcome.ROLLED_BACK:
+            return turn.reason
+        return f"{turn.reason}; then: {last.reason}"
+
+    def _left_to_engine(self, last: Transition) -> str:
+        """What the engine does without a driver."""
+        if last.target is not Phase.UPDATING:
+            return ""
+        action = self.target.effective_update_config.failure_action
+        return f", and the engine goes on by itself; on a failure it will {action}"
 
     def __str__(self) -> str:
         return mask_text("\n".join(self._lines()))
@@ -213,7 +231,9 @@ class Report:
             )
         yield from (f"  adopted: {printable(text)}" for text in self.adopted)
         yield from (f"  note: {printable(text)}" for text in self.notes)
-        yield from (f"  {printable(str(finding))}" for finding in self.findings)
+        for finding in self.findings:
+            allowed = finding.severity is Severity.ERROR and finding not in self.plan.refusals
+            yield f"  {'allowed ' if allowed else ''}{printable(str(finding))}"
         if self.skipped:
             yield f"  not rolled, paused nodes: {printable(', '.join(self.skipped))}"
 
@@ -224,9 +244,7 @@ class Report:
         Times are seconds since the epoch. What people look for first stands on top: ``outcome``,
         ``headline``, ``exit_code``, ``diff``.
         """
-        import msgspec  # noqa: PLC0415 - slow to import, and seldom needed
-
-        document: dict[str, Any] = msgspec.to_builtins(self, enc_hook=_encode)
+        document = to_document(self, spec=_masked, text=mask_text)
         return {
             "outcome": document.pop("outcome"),
             "headline": self.headline,
@@ -247,21 +265,11 @@ class Report:
         Raises:
             ValueError: It is not such a document; the message says where.
         """
-        import msgspec  # noqa: PLC0415 - slow to import, and seldom needed
-
-        return msgspec.convert(document, cls, dec_hook=_decode)
+        return from_document(cls, document)
 
 
-def _encode(value: object) -> object:
-    if isinstance(value, ServiceSpec):
-        return mask_document((), value.to_engine())
-    raise NotImplementedError(f"cannot write a {type(value).__name__}")
-
-
-def _decode(kind: type, value: object) -> object:
-    if kind is ServiceSpec:
-        return ServiceSpec.from_engine(value)
-    raise NotImplementedError(f"cannot read a {kind.__name__}")
+def _masked(spec: ServiceSpec) -> object:
+    return mask_document((), spec.to_engine())
 
 
 def _clock(at: float) -> str:
@@ -275,6 +283,7 @@ def make_report(
     started_at: float,
     finished_at: float,
     engine_requests: int,
+    trouble: str = "",
 ) -> Report:
     """
     Sum up where a rollout stands.
@@ -306,6 +315,7 @@ def make_report(
         engine_requests=engine_requests,
         rolled_back_by=_rolled_back_by(state),
         reason=plan.reason,
+        trouble=trouble,
     )
 
 

@@ -18,6 +18,16 @@ from swarmroll.errors import SpecError
 # under "*" stands what every other key holds.
 _MAP = {"*": str}
 
+# Documented as HealthCheck; engines send Healthcheck.
+_HEALTHCHECK = {
+    "Interval": int,
+    "Retries": int,
+    "StartInterval": int,
+    "StartPeriod": int,
+    "Test": [str],
+    "Timeout": int,
+}
+
 SHAPE: dict[str, Any] = {
     "EndpointSpec": {
         "Mode": str,
@@ -86,14 +96,8 @@ SHAPE: dict[str, Any] = {
             "Dir": str,
             "Env": [str],
             "Groups": [str],
-            "HealthCheck": {
-                "Interval": int,
-                "Retries": int,
-                "StartInterval": int,
-                "StartPeriod": int,
-                "Test": [str],
-                "Timeout": int,
-            },
+            "HealthCheck": _HEALTHCHECK,
+            "Healthcheck": _HEALTHCHECK,
             "Hostname": str,
             "Hosts": [str],
             "Image": str,

@@ -51,6 +51,10 @@ class UpdateState(enum.StrEnum):
     UNKNOWN = "unknown"
 
 
+BUSY = (UpdateState.UPDATING, UpdateState.ROLLBACK_STARTED)
+"""The engine's updater is at work."""
+
+
 @attrs.frozen(kw_only=True)
 class UpdateStatus:
     """
@@ -104,6 +108,8 @@ class Task:
         desired: What the manager wants.
         created_at: Manager's clock, seconds since the epoch.
         state_at: Agent's clock, seconds since the epoch: never compare it with the manager's.
+        updated_at: Manager's clock, seconds since the epoch: when its record last changed, which
+            for a task that has ended is when the manager was told so, or soon after.
         error: The engine's own words (``Status.Err``).
         exit_code: Of the container, when it has ended; None otherwise.
         template: The TaskTemplate that the task was made from, in a form that compares by value
@@ -117,6 +123,7 @@ class Task:
     desired: TaskState = TaskState.RUNNING
     created_at: float = 0.0
     state_at: float = 0.0
+    updated_at: float = 0.0
     message: str = ""
     error: str = ""
     exit_code: int | None = None

@@ -82,7 +82,10 @@ _TASK = ("TaskTemplate",)
 _CONTAINER = ("TaskTemplate", "ContainerSpec")
 _IMAGE = (*_CONTAINER, "Image")
 _ENV = (*_CONTAINER, "Env")
-_HEALTHCHECK = (*_CONTAINER, "HealthCheck")
+# The API's document writes HealthCheck; every engine sends Healthcheck, and takes either (moby
+# api/types/swarm/container.go).
+_HEALTHCHECK = (*_CONTAINER, "Healthcheck")
+_DOCUMENTED_HEALTHCHECK = (*_CONTAINER, "HealthCheck")
 _STOP_GRACE = (*_CONTAINER, "StopGracePeriod")
 _PLACEMENT = (*_TASK, "Placement")
 _FORCE_UPDATE = (*_TASK, "ForceUpdate")
@@ -377,7 +380,7 @@ class ServiceSpec:
     @property
     def healthcheck(self) -> Healthcheck | None:
         """The health check; None leaves it to the image, which may have one."""
-        return self._part(Healthcheck, *_HEALTHCHECK)
+        return self._part(Healthcheck, *self._healthcheck_keys)
 
     @property
     def stop_grace(self) -> float | None:
@@ -496,7 +499,12 @@ class ServiceSpec:
         self, healthcheck: Healthcheck | Absent | None = ABSENT, /, **changes: Any
     ) -> ServiceSpec:
         """Another health check, or only some of its fields; None gives back the image's."""
-        return self._with_part(_HEALTHCHECK, Healthcheck, healthcheck, changes)
+        return self._with_part(self._healthcheck_keys, Healthcheck, healthcheck, changes)
+
+    @property
+    def _healthcheck_keys(self) -> tuple[str, ...]:
+        as_documented = peek(self._document, *_DOCUMENTED_HEALTHCHECK) is not None
+        return _DOCUMENTED_HEALTHCHECK if as_documented else _HEALTHCHECK
 
     def with_resources(
         self, resources: Resources | Absent | None = ABSENT, /, **changes: Any

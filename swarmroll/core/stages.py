@@ -14,7 +14,8 @@ def stages(live: ServiceSpec, target: ServiceSpec) -> tuple[ServiceSpec, ...]:
     and unwatched (swarmkit manager/orchestrator/replicated/services.go), so the number of
     replicas and the template never change together. An update of placement and endpoint alone
     restarts nothing and leaves tasks with the old endpoint (manager/orchestrator/task.go,
-    IsTaskDirty), so neither do those two.
+    IsTaskDirty), so neither do those two: first the endpoint, for a task whose placement is an
+    older one is never looked at for its endpoint again.
     """
     if not restarts(live, target):
         return (target,)
@@ -24,13 +25,17 @@ def stages(live: ServiceSpec, target: ServiceSpec) -> tuple[ServiceSpec, ...]:
         at = at.with_replicas(target.replicas)
         way.append(at)
     replaced = target if at.replicas is None else target.with_replicas(at.replicas)
-    if at.placement_document != replaced.placement_document and at.endpoint != replaced.endpoint:
-        at = at.with_placement_of(replaced).with_update_config(replaced.update_config)
-        way.append(at)
+    if at.endpoint != replaced.endpoint and _only_placement_differs(at, replaced):
+        way.append(replaced.with_placement_of(at))
     way.append(replaced)
     if replaced.replicas != target.replicas:
         way.append(target)
     return tuple(way)
+
+
+def _only_placement_differs(one: ServiceSpec, other: ServiceSpec) -> bool:
+    same = other.with_placement_of(one)
+    return one.template != other.template and one.template == same.template
 
 
 def _scale_first(now: int, wanted: int) -> bool:

@@ -96,11 +96,14 @@ class State:
         nodes: The nodes as last seen.
         seen: Tasks made in this direction, by id.
         displaced: Tasks that were stopped through no fault of the release: their slots, by id.
+        fading: Ids of tasks that are to stop, and whose nodes were looked at since.
+        unstuck: Ids of tasks that the engine waited for in vain, until it was told to go on.
         forgiven: How many of the failures a person's resume has forgiven.
         progress: How many slots were converged at most in this step, and since when.
         engine_failed_at: When a failure was seen that the engine should act on first.
         standing_still: What sends the rollout to ``paused`` as soon as the engine can be held;
             None when nothing does. ``standing_still_for`` is the reason.
+        resuming_since: When a person's wish to resume was first looked at; None without one.
         aborting: Whether going back was asked for by a person.
         engine_rolled_back: Whether the engine began the rollback by itself.
         engine_done: Whether the engine said ``completed`` to our last write.
@@ -137,12 +140,15 @@ class State:
     seen: Mapping[str, Sighting] = attrs.field(factory=dict, repr=False)
     failures: tuple[Failure, ...] = ()
     displaced: Mapping[str, SlotKey] = attrs.field(factory=dict)
+    fading: frozenset[str] = frozenset()
+    unstuck: frozenset[str] = frozenset()
     forgiven: int = 0
     progress: int = 0
     progress_at: float = 0.0
     engine_failed_at: float | None = None
     standing_still: Trigger | None = None
     standing_still_for: str = ""
+    resuming_since: float | None = None
     aborting: bool = False
     engine_rolled_back: bool = False
     engine_done: bool = False
@@ -205,6 +211,15 @@ class State:
         steps = self.plan.steps
         return steps[min(self.step, len(steps) - 1)].spec if steps else self.plan.live
 
+    @property
+    def stored(self) -> ServiceSpec:
+        """
+        The goal as the engine keeps it, once that is known: what tasks made from it show.
+
+        The engine normalises some fields: it keeps a network by its id, for example.
+        """
+        return self.goal if self.expected is None or self.intent is not None else self.expected
+
     def keeping_adopted(self, spec: ServiceSpec, *, replicas: bool = True) -> ServiceSpec:
         """The spec with what others changed meanwhile, so that it is not overwritten."""
         spec = spec.with_labels(self.relabelled) if self.relabelled else spec
@@ -219,9 +234,23 @@ class State:
 
     @property
     def trouble(self) -> frozenset[SlotKey]:
-        """Slots in which more than one task was needed in this direction."""
+        """Slots in which the engine's monitor proves nothing in this direction."""
         count = Counter(sighting.slot for sighting in self.seen.values())
         twice = {slot for slot, tasks in count.items() if tasks > 1}
         failed = {f.slot for f in self.failures if f.task_id in self.seen}
         displaced = {slot for task, slot in self.displaced.items() if task in self.seen}
-        return frozenset(twice | failed | displaced)
+        return frozenset(twice | failed | displaced | self._unwatched)
+
+    @property
+    def _unwatched(self) -> set[SlotKey]:
+        """
+        Slots whose tasks the engine makes without its updater, and so without its monitor.
+
+        Those that were added meanwhile, and on the way back those in which a task of the release
+        had ended: there the restart policy makes one from the old spec (swarmkit
+        manager/orchestrator/replicated/services.go, global/global.go, restart/restart.go).
+        """
+        added = {sighting.slot for sighting in self.seen.values()} - set(self.plan.slots)
+        if not self.back:
+            return added
+        return added | {f.slot for f in self.failures} | set(self.displaced.values())

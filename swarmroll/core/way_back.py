@@ -23,10 +23,11 @@ def putting_back(state: State, live: ServiceSpec, baseline: ServiceSpec) -> tupl
         failure_action=PAUSE,
         max_failure_ratio=min(max(config.max_failure_ratio, 0.0), 1.0),
     )
-    wanted = state.keeping_adopted(baseline).with_update_config(config)
     if live.replicas is not None:
-        wanted = wanted.with_replicas(live.replicas)
-    return stages(live, wanted)
+        # From nothing, back to nothing: no task of the old spec was ever seen to run.
+        nothing = state.plan.live.replicas == 0
+        baseline = baseline.with_replicas(0 if nothing else live.replicas)
+    return stages(live, state.keeping_adopted(baseline).with_update_config(config))
 
 
 def restored(state: State, baseline: ServiceSpec) -> ServiceSpec:

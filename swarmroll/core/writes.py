@@ -14,13 +14,14 @@ from swarmroll.core.commands import Decision
 from swarmroll.core.diff import Change, Diff
 from swarmroll.core.document import ABSENT
 from swarmroll.core.findings import Finding, Severity
-from swarmroll.core.observe import observe
+from swarmroll.core.observe import GOING_BACK, observe
 from swarmroll.core.phases import Phase, Trigger
 from swarmroll.core.plan import ADOPT
 from swarmroll.core.snapshot import Depth, Service, UpdateState
 from swarmroll.core.spec import ROLLOUT_LABEL, ServiceSpec
-from swarmroll.core.state import Intent, Sent
+from swarmroll.core.state import Intent, Purpose, Sent
 from swarmroll.core.turn import AFTER_WRITE, Turn
+from swarmroll.core.way_back import putting_back
 
 TRIES = 7
 """So often a write is sent, over 12 s, before the lack of an answer is taken for a refusal."""
@@ -57,8 +58,7 @@ def settle(turn: Turn) -> Decision | None:
         _accept(turn, intent, intent.spec)
         return None
     if not _untouched(turn):
-        turn.set(intent=None)
-        return None
+        return _decide_anew(turn, intent)
     if intent.sent is Sent.ACCEPTED:
         # An older copy of the service: the engine has it, this manager does not show it yet.
         return turn.look(Depth.SERVICE, AFTER_WRITE)
@@ -71,6 +71,17 @@ def settle(turn: Turn) -> Decision | None:
         turn.state = turn.state.told(Sent.REFUSED, words)
         return turn.again()
     return turn.send(intent)
+
+
+def _decide_anew(turn: Turn, intent: Intent) -> Decision:
+    """Somebody else wrote first: follow from that what must, else write on top of it."""
+    forced = judge_spec(turn)
+    if forced is not None:
+        return forced
+    steps = turn.state.plan.steps
+    scaling = intent.purpose is Purpose.STEP and steps[turn.state.step].scales
+    spec = turn.state.keeping_adopted(intent.spec, replicas=not scaling)
+    return turn.write(intent.purpose, spec)
 
 
 def _came_and_went(turn: Turn, intent: Intent) -> bool:
@@ -120,8 +131,14 @@ def _accept(turn: Turn, intent: Intent, stored: ServiceSpec) -> None:
         intent=None,
         expected=stored,
         fallback=state.expected or state.plan.live,
-        witness_lost=False,
+        witness_lost=stream_broken(turn),
     )
+
+
+def stream_broken(turn: Turn) -> bool:
+    """Whether a change of leader can have gone unseen since the last write."""
+    since = turn.snapshot.unbroken_since
+    return since is None or since > turn.state.written_at
 
 
 def _mere_zero(change: Change) -> bool:
@@ -149,8 +166,9 @@ def judge_spec(turn: Turn) -> Decision | None:
         return None
     if _rolled_back_by_engine(turn):
         return _follow_engine(turn)
-    change = state.expected.without_rollout_label().diff(service.spec)
-    if state.plan.on_foreign == ADOPT and all(_adoptable(c.path) for c in change):
+    change = state.expected.diff(service.spec)
+    adopting = state.plan.on_foreign == ADOPT and not _rolled_back_by_person(turn)
+    if adopting and all(_adoptable(c.path) for c in change):
         _adopt(turn, change)
         return None
     return turn.move(Trigger.FOREIGN_WRITE, _superseded(turn, change))
@@ -160,14 +178,20 @@ def _judge_before_first_write(turn: Turn) -> Decision | None:
     plan, service = turn.state.plan, turn.service
     if service.spec == plan.live or turn.state.phase is Phase.PENDING:
         return None
-    names = ", ".join(c.path for c in plan.live.diff(service.spec)) or "the rollout label"
+    names = _names(plan.live.diff(service.spec))
     reason = (
         f"the plan was made for version {plan.version} of {plan.service} and is stale:"
         f" {names} changed since (version {service.version})"
     )
-    if turn.state.phase is Phase.PREPARING:
-        return turn.move(Trigger.REFUSED, reason)
-    return turn.move(Trigger.FOREIGN_WRITE, reason)
+    intent = turn.state.intent
+    if intent is not None and intent.sent is Sent.LOST:
+        # Nobody knows whether it was stored before theirs.
+        return turn.move(Trigger.FOREIGN_WRITE, reason)
+    return turn.move(Trigger.PLAN_STALE, reason)
+
+
+def _names(change: Diff) -> str:
+    return ", ".join(c.path for c in change) or f"the label {ROLLOUT_LABEL}"
 
 
 def _adoptable(path: str) -> bool:
@@ -178,7 +202,7 @@ def _adopt(turn: Turn, change: Diff) -> None:
     """Let somebody else's scaling or labelling be; it cleared the engine's update status."""
     state, service = turn.state, turn.service
     assert state.expected is not None
-    told = tuple(str(c) for c in change) or ("the service label swarmroll.rollout",)
+    told = tuple(str(c) for c in change) or (f"the service label {ROLLOUT_LABEL}",)
     scaled = state.expected.replicas != service.spec.replicas
     old, new = dict(state.expected.labels), dict(service.spec.labels)
     keys = old.keys() | new.keys()
@@ -214,42 +238,84 @@ def _rolled_back_by_engine(turn: Turn) -> bool:
     )
 
 
+def _rolled_back_by_person(turn: Turn) -> bool:
+    """Whether somebody asked for the former spec: ours is then the previous one."""
+    status = turn.service.update_status
+    return (
+        turn.service.previous_spec == turn.state.expected
+        and status is not None
+        and status.state in ROLLING_BACK
+    )
+
+
 def _follow_engine(turn: Turn) -> Decision:
-    """The engine rolled back: gather who failed while the swarm still remembers, then follow."""
+    """
+    The engine rolled back: gather who failed while the swarm still remembers, then follow.
+
+    What it restored is the spec stored just before, which need not be the last known good one;
+    then the baseline is put back over it.
+    """
     if turn.snapshot.depth < Depth.NODES:
         return turn.look(Depth.NODES)
     observe(turn)
     state, service = turn.state, turn.service
     status = service.update_status
     words = status.message if status is not None else ""
-    if state.open_failures:
-        cause = state.open_failures[-1].headline
+    # The engine names the task that was one too many; it is not always the last one seen.
+    guilty = [f for f in state.open_failures if f.task_id in words] or state.open_failures[-1:]
+    if guilty:
+        cause = guilty[0].headline
     elif state.displaced:
-        cause = "a task that was stopped through no fault of the release"
+        cause = f"a task was stopped through no fault of the release ({words})"
     else:
-        cause = "the swarm no longer remembers the task"
+        cause = f"{words}; the swarm no longer remembers that task"
+    reason = f"the engine rolled back by itself: {cause}"
+    endpoint = (state.expected or service.spec).endpoint
     turn.set(
         engine_rolled_back=True,
+        intent=None,
         expected=service.spec,
         fallback=None,
         older=state.ids,
+        stale=state.ids - state.plan.known if endpoint != service.spec.endpoint else frozenset(),
         seen={},
         step=0,
         back=(service.spec,),
         progress=0,
         progress_at=turn.now,
         engine_done=False,
-        witness_lost=False,
-        written_at=turn.now,
+        resumed=False,
+        standing_still=None,
     )
-    reason = f"the engine rolled back by itself ({words}): {cause}"
-    return turn.move(Trigger.ENGINE_ROLLED_BACK, reason)
+    if state.phase not in GOING_BACK:
+        turn.state = turn.state.move(Trigger.ENGINE_ROLLED_BACK, reason, turn.snapshot)
+    elif _is_baseline(turn, service.spec):
+        turn.note(reason)
+    else:
+        undone = f"{reason}; it undid what put the old spec back"
+        return turn.move(Trigger.FAILURES_EXCEEDED, undone)
+    baseline = state.plan.baseline
+    if baseline is None or _is_baseline(turn, service.spec):
+        return turn.again()
+    turn.note("the engine rolled back to a spec that is not the last known good")
+    back = putting_back(turn.state, service.spec, baseline)
+    turn.set(back=back, engine_rolled_back=False)
+    return turn.write(Purpose.PUT_BACK, back[0])
+
+
+def _is_baseline(turn: Turn, spec: ServiceSpec) -> bool:
+    baseline = turn.state.plan.baseline
+    return (
+        baseline is not None
+        and spec.template == baseline.template
+        and spec.endpoint == baseline.endpoint
+    )
 
 
 def _superseded(turn: Turn, change: Diff) -> str:
     """Who wrote what, what runs now, and what the engine will do if that fails."""
     service = turn.service
-    names = ", ".join(c.path for c in change)
+    names = _names(change)
     action = service.spec.effective_update_config.failure_action
     consequence = {
         "rollback": "roll back to the spec before it",

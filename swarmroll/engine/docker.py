@@ -24,6 +24,7 @@ from swarmroll.engine.transport import Ask, Door, path_to
 from swarmroll.engine.trouble import Trouble, shown, translated
 from swarmroll.engine.watch import Events, ServiceWatch
 from swarmroll.errors import (
+    ConnectionClosed,
     EngineError,
     EngineUnavailable,
     NotAManager,
@@ -197,7 +198,7 @@ class DockerEngine:
 
     def _check_open(self) -> None:
         if self._closed.is_set():
-            raise EngineUnavailable(f"{self.host}: this connection has been closed; open another")
+            raise ConnectionClosed(f"{self.host}: this connection has been closed; open another")
 
     def watch(self, service_id: str) -> ServiceWatch:
         """See ``port.Engine.watch``."""

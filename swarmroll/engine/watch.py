@@ -107,6 +107,7 @@ class Events:
     def close(self) -> None:
         """Take all watches away."""
         for watch in tuple(self._watches):
+            watch.wake()
             self.forget(watch)
 
     def wake(self, service_id: str | None = None) -> None:

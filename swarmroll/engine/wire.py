@@ -85,6 +85,7 @@ class _Task(_Struct):
     status: _TaskStatus
     desired_state: str
     created_at: _Time = None
+    updated_at: _Time = None
     slot: int | None = None
     node_id: str | None = msgspec.field(name="NodeID", default=None)
 
@@ -355,6 +356,7 @@ def tasks(body: bytes | bytearray, templates: Templates) -> tuple[Task, ...]:
                 _TASK_STATES.get(task.desired_state, TaskState.NEW),
                 _seconds(task.created_at),
                 _seconds(status.timestamp),
+                _seconds(task.updated_at),
                 status.message or "",
                 status.err or "",
                 container.exit_code if ended else None,
@@ -377,6 +379,7 @@ class _FlatTask(msgspec.Struct, gc=False):
     desired: TaskState
     created_at: float
     state_at: float
+    updated_at: float
     message: str
     error: str
     exit_code: int | None

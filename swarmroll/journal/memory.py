@@ -21,6 +21,8 @@ KEPT = 20
 
 FOREVER = float("inf")
 
+PROVEN = (Phase.COMPLETED, Phase.UNCHANGED, Phase.ROLLED_BACK)
+
 
 @attrs.define
 class _Shelf:
@@ -29,7 +31,7 @@ class _Shelf:
     owner: Owner | None = None
     since: float = 0.0
     open: State | None = None
-    good: ServiceSpec | None = None
+    good: deque[ServiceSpec] = attrs.field(factory=lambda: deque(maxlen=KEPT))
     reports: deque[Report] = attrs.field(factory=lambda: deque(maxlen=KEPT))
 
 
@@ -59,17 +61,19 @@ class MemoryJournal:
     def record(self, state: State) -> None:
         """See Journal."""
         with self._lock:
-            self._shelf(state.plan.service_id).open = state
+            shelf = self._shelf(state.plan.service_id)
+            shelf.open = state
+            if state.plan.baseline is not None:
+                # Proven when it was planned, or on record before.
+                _keep(shelf.good, state.plan.baseline)
 
     def finish(self, state: State, report: Report) -> None:
         """See Journal."""
         with self._lock:
             shelf = self._shelf(state.plan.service_id)
             shelf.open = None if state.phase.terminal else state
-            if state.phase in (Phase.COMPLETED, Phase.UNCHANGED):
-                shelf.good = state.plan.target
-            elif state.phase is Phase.ROLLED_BACK:
-                shelf.good = state.plan.baseline
+            if state.phase in PROVEN:
+                _keep(shelf.good, state.expected or state.plan.target)
             if state.phase.terminal:
                 shelf.reports.appendleft(report)
 
@@ -78,10 +82,15 @@ class MemoryJournal:
         with self._lock:
             return self._shelf(service_id).open
 
-    def last_known_good(self, service_id: str) -> ServiceSpec | None:
+    def last_known_good(
+        self, service_id: str, *, other_than: ServiceSpec | None = None
+    ) -> ServiceSpec | None:
         """See Journal."""
         with self._lock:
-            return self._shelf(service_id).good
+            good = self._shelf(service_id).good
+            if other_than is None:
+                return good[0] if good else None
+            return next((spec for spec in good if spec.template != other_than.template), None)
 
     def history(self, service_id: str) -> tuple[Report, ...]:
         """See Journal."""
@@ -98,6 +107,13 @@ class MemoryJournal:
             if shelf.owner is owner:
                 shelf.owner = None
                 self._lock.notify_all()
+
+
+def _keep(good: deque[ServiceSpec], spec: ServiceSpec) -> None:
+    """Put a proven spec first, once."""
+    if spec in good:
+        good.remove(spec)
+    good.appendleft(spec)
 
 
 class _MemoryLease:

@@ -77,8 +77,15 @@ class Journal(Protocol):
     def unfinished(self, service_id: str) -> State | None:
         """Where the open rollout of a service stands; None if there is none."""
 
-    def last_known_good(self, service_id: str) -> ServiceSpec | None:
-        """The spec that was last proven to run; None if none is on record."""
+    def last_known_good(
+        self, service_id: str, *, other_than: ServiceSpec | None = None
+    ) -> ServiceSpec | None:
+        """
+        The spec that was last proven to run; None if none is on record.
+
+        Args:
+            other_than: Only one whose tasks differ from those of this spec.
+        """
 
     def history(self, service_id: str) -> tuple[Report, ...]:
         """Finished rollouts of a service, newest first."""

@@ -1,0 +1,108 @@
+"""The public names, gathered; ``swarmroll`` itself hands them out."""
+
+from swarmroll.core.events import Event
+from swarmroll.core.findings import Finding, Severity
+from swarmroll.core.image import ImageReference
+from swarmroll.core.parts import (
+    Config,
+    Healthcheck,
+    LogDriver,
+    Mount,
+    Network,
+    Placement,
+    Platform,
+    Port,
+    Resources,
+    RestartPolicy,
+    Secret,
+    UpdateConfig,
+)
+from swarmroll.core.phases import Phase, Transition, Trigger
+from swarmroll.core.plan import Plan
+from swarmroll.core.report import Evidence, Outcome, Report
+from swarmroll.core.snapshot import Node, Service, Task, TaskState
+from swarmroll.core.spec import ServiceSpec
+from swarmroll.core.strategy import Rolling, Step, Strategy
+from swarmroll.engine.connect import TLS
+from swarmroll.errors import (
+    Aborted,
+    Conflict,
+    EngineError,
+    EngineUnavailable,
+    LeaseHeld,
+    NoRollout,
+    NotAManager,
+    PlanError,
+    PreflightError,
+    RollbackFailed,
+    RolledBack,
+    RolloutFailed,
+    RolloutPaused,
+    ServiceGone,
+    ServiceNotFound,
+    SpecError,
+    Superseded,
+    SwarmrollError,
+)
+from swarmroll.journal.memory import MemoryJournal
+from swarmroll.observers.structlog import StructlogObserver
+from swarmroll.rollout import Rollout
+from swarmroll.swarm import Swarm, connect
+
+__all__ = [
+    "TLS",
+    "Aborted",
+    "Config",
+    "Conflict",
+    "EngineError",
+    "EngineUnavailable",
+    "Event",
+    "Evidence",
+    "Finding",
+    "Healthcheck",
+    "ImageReference",
+    "LeaseHeld",
+    "LogDriver",
+    "MemoryJournal",
+    "Mount",
+    "Network",
+    "NoRollout",
+    "Node",
+    "NotAManager",
+    "Outcome",
+    "Phase",
+    "Placement",
+    "Plan",
+    "PlanError",
+    "Platform",
+    "Port",
+    "PreflightError",
+    "Report",
+    "Resources",
+    "RestartPolicy",
+    "RollbackFailed",
+    "RolledBack",
+    "Rolling",
+    "Rollout",
+    "RolloutFailed",
+    "RolloutPaused",
+    "Secret",
+    "Service",
+    "ServiceGone",
+    "ServiceNotFound",
+    "ServiceSpec",
+    "Severity",
+    "SpecError",
+    "Step",
+    "Strategy",
+    "StructlogObserver",
+    "Superseded",
+    "Swarm",
+    "SwarmrollError",
+    "Task",
+    "TaskState",
+    "Transition",
+    "Trigger",
+    "UpdateConfig",
+    "connect",
+]

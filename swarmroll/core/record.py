@@ -1,0 +1,120 @@
+"""Values as JSON documents, and back: what a report, or a record of one, is kept as."""
+
+from __future__ import annotations
+
+import enum
+import functools
+import types
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+import attrs
+
+from swarmroll.core.spec import ServiceSpec
+
+T = TypeVar("T")
+
+
+def to_document(
+    value: object, *, spec: Callable[[ServiceSpec], object], text: Callable[[str], str] = str
+) -> Any:
+    """
+    What JSON can hold of a value made of attrs classes, enums, tuples, sets and mappings.
+
+    Args:
+        spec: How a service spec is kept: masked, or whole.
+        text: What becomes of every other string.
+    """
+    go_on = functools.partial(to_document, spec=spec, text=text)
+    match value:
+        case ServiceSpec():
+            return spec(value)
+        case enum.Enum():
+            return value.value
+        case str():
+            return text(value)
+        case Mapping():
+            return {str(key): go_on(item) for key, item in value.items()}
+        case frozenset():
+            return sorted(go_on(item) for item in value)
+        case tuple():
+            return [go_on(item) for item in value]
+        case _ if attrs.has(type(value)):
+            return {field.name: go_on(getattr(value, field.name)) for field in _fields(type(value))}
+        case _:
+            return value
+
+
+def from_document(kind: type[T], document: object) -> T:
+    """
+    Read back what ``to_document`` gave; keys that the kind does not know are passed over.
+
+    Raises:
+        ValueError: It is not such a document; the message says where.
+    """
+    return cast(T, _read(kind, document, "$"))
+
+
+def _fields(kind: Any) -> tuple[attrs.Attribute[object], ...]:
+    return cast("tuple[attrs.Attribute[object], ...]", attrs.fields(kind))
+
+
+@functools.cache
+def _hints(kind: Any) -> Mapping[str, Any]:
+    return get_type_hints(kind)
+
+
+def _read(kind: Any, value: object, where: str) -> object:
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        return _read_one_of(inner, value, where)
+    if origin in (tuple, frozenset):
+        items = _wanted(value, list, where)
+        return origin(_read(inner[0], item, f"{where}[{i}]") for i, item in enumerate(items))
+    if origin is not None:
+        pairs = _wanted(value, dict, where)
+        return {key: _read(inner[1], item, f"{where}.{key}") for key, item in pairs.items()}
+    if kind is ServiceSpec:
+        return ServiceSpec.from_engine(_wanted(value, dict, where))
+    if attrs.has(kind):
+        return _read_attrs(kind, _wanted(value, dict, where), where)
+    if issubclass(kind, enum.Enum):
+        try:
+            return kind(value)
+        except ValueError as exc:
+            raise ValueError(f"{where}: {exc}") from None
+    return _read_plain(kind, value, where)
+
+
+def _read_attrs(kind: Any, document: dict[str, object], where: str) -> object:
+    hints = _hints(kind)
+    words = {}
+    for field in _fields(kind):
+        if field.name in document:
+            at = f"{where}.{field.name}"
+            words[field.name] = _read(hints[field.name], document[field.name], at)
+        elif field.default is attrs.NOTHING:
+            raise ValueError(f"{where}: {field.name} is missing")
+    return kind(**words)
+
+
+def _read_one_of(kinds: tuple[Any, ...], value: object, where: str) -> object:
+    if value is None and types.NoneType in kinds:
+        return None
+    others = [kind for kind in kinds if kind is not types.NoneType]
+    for kind in others[:-1]:
+        if isinstance(value, kind):
+            return value
+    return _read(others[-1], value, where)
+
+
+def _read_plain(kind: Any, value: object, where: str) -> object:
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return _wanted(value, kind, where)
+
+
+def _wanted(value: object, kind: Any, where: str) -> Any:
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise ValueError(f"{where}: wanted {kind.__name__}, got {type(value).__name__}")
+    return value
