@@ -102,9 +102,7 @@ def endings(three_nodes: Cluster) -> dict[str, Ending]:
             service.wait()
         before = {name: service.declared() for name, service in services.items()}
         rollouts = {name: swarm.start(_plan(swarm, three_nodes, name)) for name in STORIES}
-        reports = {
-            name: rollout.wait(180, check=False) for name, rollout in rollouts.items()
-        }
+        reports = {name: rollout.wait(180, check=False) for name, rollout in rollouts.items()}
         for report in reports.values():
             print(report)
         return {

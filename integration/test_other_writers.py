@@ -215,4 +215,3 @@ def test_two_that_update_at_the_same_time_do_not_both_win(
     assert set(ends) - {Outcome.COMPLETED} <= {Outcome.SUPERSEDED, Outcome.REFUSED}
     winner = "web:2" if ends[0] is Outcome.COMPLETED else "web:3"
     assert Counter({winner: 2}) == web.runs()
-

@@ -396,9 +396,7 @@ def _files(cluster: Cluster) -> dict[str, Any]:
     }
 
 
-def test_minimal_spec_stays_minimal(
-    three_nodes: Cluster, swarm: Swarm, images: Images
-) -> None:
+def test_minimal_spec_stays_minimal(three_nodes: Cluster, swarm: Swarm, images: Images) -> None:
     """What was left to the engine stays so: a default spelled out would restart every task."""
     with three_nodes.manager() as client:
         answer = client.api.create_service(
@@ -429,6 +427,8 @@ def _changed(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
 def _leaves(value: Any, path: str = "") -> list[tuple[str, Any]]:
     if isinstance(value, dict) and value:
         return [
-            leaf for key, each in value.items() for leaf in _leaves(each, f"{path}.{key}".strip("."))
+            leaf
+            for key, each in value.items()
+            for leaf in _leaves(each, f"{path}.{key}".strip("."))
         ]
     return [(path, value)] if value != {} else []

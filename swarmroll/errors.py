@@ -181,6 +181,8 @@ class RolloutFailed(SwarmrollError):
         report: How it ended, with the evidence.
     """
 
+    report: Report
+
     def __init__(self, report: Report) -> None:
         super().__init__(report.headline)
         self.report = report

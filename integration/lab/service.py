@@ -64,7 +64,9 @@ class Service:
 
     def runs(self) -> Counter[str]:
         """How many tasks run of each image, by its short name: {"web:1": 3}."""
-        return Counter(short_name(task["Spec"]["ContainerSpec"]["Image"]) for task in self.running())
+        return Counter(
+            short_name(task["Spec"]["ContainerSpec"]["Image"]) for task in self.running()
+        )
 
     def version(self) -> int:
         """The version index: every write moves it, the engine's own too."""

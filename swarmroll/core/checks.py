@@ -8,7 +8,6 @@ from swarmroll.core.findings import Finding, Severity
 from swarmroll.core.snapshot import BUSY, Service, UpdateState
 from swarmroll.core.spec import ServiceSpec, UpdateConfig
 
-
 YEARS = 10 * 365 * 24 * 3600.0
 """The delay, in seconds, that holds the engine's updater after the slots in motion."""
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import enum
+from collections import Counter
 from collections.abc import Mapping
 
 import attrs
 
 from swarmroll.core.redact import printable
 from swarmroll.core.snapshot import Node, NodeState, SlotKey, Task, TaskState
+from swarmroll.core.spec import UpdateConfig
+
+CRASHES_OF_ONE_SLOT = 3
+"""So many failures in one slot exceed any ratio."""
 
 STOPPED_BY_SIGTERM = 143
 KILLED = 137
@@ -131,3 +136,17 @@ def likely_cause(failure: Failure) -> str:
         (failure.exit_code in (126, 127), "its command cannot be run"),
     )
     return next((cause for applies, cause in causes if applies), "")
+
+
+def exceeds(failures: tuple[Failure, ...], config: UpdateConfig, slots: int) -> str:
+    """Why these failures are too many, a sentence; empty if they are not."""
+    if not failures:
+        return ""
+    last = failures[-1].headline
+    counts = Counter(failure.slot for failure in failures)
+    slot, most = counts.most_common(1)[0]
+    if most >= CRASHES_OF_ONE_SLOT:
+        return f"{last}; slot {slot} failed {most} times"
+    if len(counts) / max(1, slots) > config.max_failure_ratio:
+        return f"{last}; {len(counts)} of {slots} slots failed (limit {config.max_failure_ratio:g})"
+    return ""

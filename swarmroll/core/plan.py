@@ -56,6 +56,8 @@ class Policy:
             raise PlanError(f"on_failure must be 'rollback' or 'pause', got {self.on_failure!r}")
         if self.on_foreign not in (ADOPT, STOP):
             raise PlanError(f"on_foreign must be 'adopt' or 'stop', got {self.on_foreign!r}")
+        if self.deadline is not None and self.deadline <= 0:
+            raise PlanError(f"deadline must be more than 0 seconds, got {self.deadline:g}")
 
 
 @attrs.frozen(kw_only=True)

@@ -12,6 +12,8 @@ from swarmroll.errors import SpecError
 
 ORDERS = ("stop-first", "start-first")
 
+MOST_SLOTS = 1_000_000
+
 
 @attrs.frozen(kw_only=True)
 class Step:
@@ -82,6 +84,10 @@ class Rolling:
     def __attrs_post_init__(self) -> None:
         if self.parallelism is not None:
             share(self.parallelism, name="Rolling.parallelism")
+            if isinstance(self.parallelism, int) and self.parallelism > MOST_SLOTS:
+                raise SpecError(
+                    f"Rolling.parallelism must be at most {MOST_SLOTS}, got {self.parallelism}"
+                )
         for field, least in (("delay", 0.0), ("monitor", 0.001), ("bake", 0.0)):
             value = getattr(self, field)
             if value is not None and seconds(value, name=f"Rolling.{field}") < least:
@@ -92,7 +98,8 @@ class Rolling:
         if self.order is not None and self.order not in ORDERS:
             raise SpecError(f"Rolling.order must be one of {', '.join(ORDERS)}, got {self.order!r}")
         ratio = self.max_failure_ratio
-        if ratio is not None and (isinstance(ratio, bool) or not 0 <= ratio <= 1):
+        number = isinstance(ratio, int | float) and not isinstance(ratio, bool)
+        if ratio is not None and not (number and 0 <= ratio <= 1):
             raise SpecError(f"Rolling.max_failure_ratio must be 0 to 1, got {ratio!r}")
 
     def policy(self, inherited: UpdateConfig, slots: int) -> UpdateConfig:

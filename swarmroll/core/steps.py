@@ -1,0 +1,44 @@
+"""The step that is due: written for the first time, or written again."""
+
+from __future__ import annotations
+
+from swarmroll.core.commands import Decision
+from swarmroll.core.phases import Trigger
+from swarmroll.core.spec import ServiceSpec
+from swarmroll.core.state import Purpose
+from swarmroll.core.turn import Turn
+
+
+def next_step(turn: Turn, trigger: Trigger, reason: str) -> Decision:
+    """Write the step that is due, and go where the trigger leads."""
+    state = turn.state
+    first = trigger is Trigger.READY
+    index = 0 if first else state.step + 1
+    step = state.plan.steps[index]
+    if first:
+        known = state.plan.known | {task.id for task in turn.snapshot.tasks}
+        turn.set(older=known, seen={})
+    turn.set(step=index, resumed=False)
+    turn_to(turn, step.spec)
+    turn.state = turn.state.move(trigger, f"{reason}; writing: {step.name}", turn.snapshot)
+    return write_step(turn)
+
+
+def turn_to(turn: Turn, spec: ServiceSpec) -> None:
+    """Forget what was seen of tasks that the next spec makes outdated, and start the clock."""
+    state = turn.state
+    before = state.expected or state.plan.live
+    changes: dict[str, object] = {}
+    if before.template != spec.template:
+        changes |= {"older": state.ids, "seen": {}}
+    if before.endpoint != spec.endpoint:
+        changes |= {"stale": state.ids}
+    turn.set(progress=0, progress_at=turn.now, **changes)
+
+
+def write_step(turn: Turn) -> Decision:
+    """Write the step that the rollout stands at, with what others changed meanwhile."""
+    state = turn.state
+    step = state.plan.steps[state.step]
+    spec = state.keeping_adopted(step.spec, replicas=not step.scales)
+    return turn.write(Purpose.STEP, spec)
