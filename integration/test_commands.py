@@ -15,7 +15,6 @@ Images = Callable[[str], str]
 QUICK = Rolling(parallelism=3, monitor=1, order="start-first")
 
 
-@pytest.mark.main_story
 def test_rollback_leads_to_the_last_known_good(
     swarm: Swarm, service: ServiceFactory, images: Images
 ) -> None:

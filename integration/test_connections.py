@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 from collections import Counter
@@ -118,7 +117,6 @@ def test_swarm_that_goes_for_good_leaves_the_report_so_far(
     assert Counter({"web:2": 1, "web:1": 1}) == web.runs()
 
 
-@pytest.mark.main_story
 def test_nothing_is_left_behind(
     three_nodes: Cluster, service: ServiceFactory, images: Images
 ) -> None:
@@ -152,7 +150,7 @@ def _sockets() -> set[str]:
 
 def _target(file: Path) -> str:
     try:
-        return os.readlink(file)
+        return str(file.readlink())
     except OSError:
         # The directory's own, closed by now.
         return ""

@@ -63,7 +63,6 @@ def test_local_image_is_on_every_node_and_in_no_registry(three_nodes: Cluster) -
                 client.images.pull(LOCAL_IMAGE)
 
 
-@pytest.mark.main_story
 @pytest.mark.parametrize(
     ("image", "state"),
     [

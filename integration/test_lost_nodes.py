@@ -41,7 +41,7 @@ def test_worker_that_dies_in_the_middle(
     three_nodes: Cluster, swarm: Swarm, service: ServiceFactory, images: Images, order: str
 ) -> None:
     """Its slots move to other nodes and are proven there."""
-    web = service(replicas=4)
+    web = service(replicas=3)
     strategy = Rolling(parallelism=1, delay=2, monitor=1, order=order)
     rollout = begin(swarm, web, images("web:2"), strategy)
     three_nodes.node("node3").kill()
@@ -50,12 +50,11 @@ def test_worker_that_dies_in_the_middle(
     assert "node3" not in {proof.node for proof in report.slots}
 
 
-@pytest.mark.main_story
 def test_engine_of_a_worker_that_dies_in_the_middle(
     three_nodes: Cluster, swarm: Swarm, service: ServiceFactory, images: Images
 ) -> None:
     """Its tasks end with it, which is no fault of the release."""
-    web = service(replicas=4)
+    web = service(replicas=3)
     rollout = begin(swarm, web, images("web:2"), GENTLE)
     three_nodes.node("node2").kill_dockerd()
     assert_one_good_end(web, rollout.wait(180, check=False))
@@ -67,7 +66,7 @@ def test_engine_of_the_only_manager_that_dies_in_the_middle(
     three_nodes: Cluster, swarm: Swarm, service: ServiceFactory, images: Images
 ) -> None:
     """The rollout waits for it, looks again, and goes on."""
-    web = service(replicas=4)
+    web = service(replicas=3)
     rollout = begin(swarm, web, images("web:2"), GENTLE)
     three_nodes.node("node1").kill_dockerd()
     assert_one_good_end(web, rollout.wait(180, check=False))
@@ -78,7 +77,7 @@ def test_leader_that_dies_in_the_middle(
     five_nodes: Cluster, service: ServiceFactory, images: Images
 ) -> None:
     """Another manager takes over, and swarmroll asks it."""
-    web = service(replicas=4)
+    web = service(replicas=3)
     leader = five_nodes.leader()
     addresses = [node.url for node in five_nodes.managers]
     # The one that will die first in the list: the others have to be tried.

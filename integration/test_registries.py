@@ -29,6 +29,13 @@ def docker_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def logged_in(docker_config: Path, login: dict[str, str], private_registry: str) -> None:
+    """What `docker login` writes there."""
+    word = base64.b64encode(f"{login['username']}:{login['password']}".encode()).decode()
+    docker_config.write_text(json.dumps({"auths": {private_registry: {"auth": word}}}))
+
+
+@pytest.fixture
 def outsider(docker_config: Path, three_nodes: Cluster) -> Iterator[Swarm]:
     """swarmroll for somebody who has never logged in anywhere."""
     assert docker_config.exists()
@@ -37,18 +44,12 @@ def outsider(docker_config: Path, three_nodes: Cluster) -> Iterator[Swarm]:
 
 
 @pytest.mark.main_story
+@pytest.mark.usefixtures("logged_in")
 def test_credentials_go_along_to_every_node(
-    three_nodes: Cluster,
-    outsider: Swarm,
-    service: ServiceFactory,
-    docker_config: Path,
-    login: dict[str, str],
-    private_registry: str,
+    three_nodes: Cluster, outsider: Swarm, service: ServiceFactory
 ) -> None:
     """After `docker login`: the image is pinned, and nodes that never pulled it can do so."""
     web = service(replicas=None)
-    word = base64.b64encode(f"{login['username']}:{login['password']}".encode()).decode()
-    docker_config.write_text(json.dumps({"auths": {private_registry: {"auth": word}}}))
     image = three_nodes.private_image("web:2")
     report = outsider.update("web", image=image, strategy=QUICK)
     assert report.outcome is Outcome.COMPLETED

@@ -46,7 +46,6 @@ def test_good_release_completes(
     assert report.reason == "ticket 4711"
 
 
-@pytest.mark.main_story
 def test_image_is_pinned_to_what_its_tag_means_now(
     three_nodes: Cluster, swarm: Swarm, service: ServiceFactory, images: Images
 ) -> None:
@@ -97,7 +96,6 @@ def _most_at_once(replacements: list[_Replacement], rest: float) -> int:
     )
 
 
-@pytest.mark.main_story
 def test_stop_first_waits_for_the_old_task(
     swarm: Swarm, service: ServiceFactory, images: Images
 ) -> None:

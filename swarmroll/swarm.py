@@ -303,7 +303,7 @@ class Swarm:
         )
         waiting = seconds(wait_for_lease, name="wait_for_lease")
         for _ in range(PLANS):
-            found = self._quiet(service, policy)
+            found = self._quiet(service, policy, waiting)
             plan, first = self._plan(found, change, image, strategy or Rolling(), policy)
             _refuse_endless(plan)
             runner = self._runner(State(plan=plan), tuple(observers), wait_for_lease=waiting)
@@ -314,15 +314,20 @@ class Swarm:
             raise_unless_ok(report)
         return report
 
-    def _quiet(self, name: str, policy: Policy) -> Service:
+    def _quiet(self, name: str, policy: Policy, wait_for_lease: float) -> Service:
         """
         The service, once no update is in progress: a plan made in one would have no baseline.
 
         After the progress deadline it is planned all the same, and the plan says so.
+
+        Raises:
+            LeaseHeld: The update is somebody's rollout, and it is not to be waited for so long.
         """
         service = self._engine.service(name)
         if not _busy(service):
             return service
+        owner = Owner(name=_whoami(), reason=policy.reason)
+        self._journal.acquire(service.id, owner, name=service.name, wait=wait_for_lease).release()
         clock = self._engine.clock
         until = clock.monotonic() + (policy.deadline or BASE_DEADLINE)
         watch = self._engine.watch(service.id)

@@ -135,8 +135,7 @@ def imports() -> Iterator[Import]:
                 assert node.module is not None
                 deeper = node.module == "swarmroll"
                 modules = [
-                    f"{node.module}.{alias.name}" if deeper else node.module
-                    for alias in node.names
+                    f"{node.module}.{alias.name}" if deeper else node.module for alias in node.names
                 ]
             else:
                 continue

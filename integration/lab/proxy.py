@@ -1,4 +1,4 @@
-"""A way to an engine that can be disturbed: a proxy that keeps some requests from getting through."""
+"""A way to an engine that can be disturbed: it can be cut, and some requests do not get through."""
 
 from __future__ import annotations
 

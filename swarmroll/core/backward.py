@@ -33,8 +33,7 @@ def go_back(turn: Turn, trigger: Trigger, reason: str) -> Decision:
     """Put the baseline back, whatever is in motion."""
     state = turn.state
     baseline = state.plan.baseline
-    if baseline is None:
-        return turn.move(Trigger.STOPPED_ON_FAILURE, reason, standing_still=None)
+    assert baseline is not None, "without a baseline the policy is to pause"
     live = turn.service.spec
     back = putting_back(turn.state, live, baseline)
     older = state.ids | {task.id for task in turn.snapshot.tasks}

@@ -19,7 +19,7 @@ def held(service: Service) -> bool:
     return updating and service.spec.effective_update_config.delay >= YEARS
 
 
-def unattended_rollback(baseline: ServiceSpec | None) -> str | None:
+def unattended_rollback(baseline: ServiceSpec) -> str | None:
     """
     Why the engine cannot be trusted to roll back to this spec by itself; None if it can.
 
@@ -27,8 +27,6 @@ def unattended_rollback(baseline: ServiceSpec | None) -> str | None:
     validates (swarmkit manager/controlapi/service.go), and an action of ``rollback`` there ends
     as ``completed`` (manager/orchestrator/update/updater.go).
     """
-    if baseline is None:
-        return "there is no last known good spec to go back to"
     config: UpdateConfig = baseline.effective_rollback_config
     if config.parallelism < 1:
         return "its rollback config has parallelism 0, which replaces every task at once"

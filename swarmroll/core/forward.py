@@ -134,7 +134,7 @@ def _converging(turn: Turn) -> Decision:
         return turn.look(full(turn))
     if turn.snapshot.depth >= full(turn):
         last = state.step == len(plan.steps) - 1
-        proof = prove_slots(turn, monitor=step.monitor)
+        proof = prove_slots(turn, monitor=step.spec.effective_update_config.monitor)
         if last and proof.settled:
             return turn.move(Trigger.ALL_CONVERGED, f"all {proof.wanted} slots run the target")
         if proof.whole and step.hold != 0.0:
@@ -188,7 +188,7 @@ def verifying(turn: Turn) -> Decision:
             return overdue(turn) or turn.look(Depth.TARGET, tasks_due(turn, LOOK_EVERY))
         return turn.look(full(turn))
     step = turn.state.plan.steps[turn.state.step]
-    proof = prove_slots(turn, monitor=step.monitor, bake=step.bake)
+    proof = prove_slots(turn, monitor=step.spec.effective_update_config.monitor, bake=step.bake)
     if proof.whole:
         return turn.move(Trigger.PROVEN, f"all {proof.wanted} slots are proven")
     return overdue(turn) or turn.look(Depth.TARGET, soon(turn, proof))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 import attrs
 
 from swarmroll.core.failure import Failure, Fate, fate
@@ -105,3 +107,5 @@ def _bury(turn: Turn, task: Task) -> None:
             )
             turn.set(failures=(*state.failures, failure))
             turn.save(task, failure)
+        case never:
+            assert_never(never)

@@ -213,8 +213,6 @@ def _flaw(
     if task.state is not TaskState.RUNNING:
         words = f": {task.error}" if task.error else ""
         return f"its task is {task.state.name.lower()}{words}"
-    if not task.running:
-        return f"its task runs, but is to be {task.desired.name.lower()}"
     return ""
 
 

@@ -40,6 +40,8 @@ def refused_write(turn: Turn) -> Decision | None:
             return turn.again()
         case Purpose.PUT_BACK | Purpose.GIVE_BACK:
             return turn.move(Trigger.FAILURES_EXCEEDED, reason)
+        case never:
+            assert_never(never)
 
 
 def _fail(turn: Turn, trigger: Trigger, reason: str) -> Decision:
@@ -98,7 +100,7 @@ def overdue(turn: Turn) -> Decision | None:
     allowed = state.plan.deadline + config.delay
     if state.phase is Phase.VERIFYING or state.progress >= step.restarts + step.adds:
         # Every slot is there: what is waited for is the engine's delays and its watch.
-        allowed += update_seconds(step.spec, config, step.restarts) + step.monitor + step.bake
+        allowed += update_seconds(step.spec, config, step.restarts) + config.monitor + step.bake
     if turn.now - max(state.progress_at, state.since) <= allowed:
         return None
     if turn.snapshot.depth < full(turn):

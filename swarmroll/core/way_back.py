@@ -27,6 +27,8 @@ def putting_back(state: State, live: ServiceSpec, baseline: ServiceSpec) -> tupl
         # From nothing, back to nothing: no task of the old spec was ever seen to run.
         nothing = state.plan.live.replicas == 0
         baseline = baseline.with_replicas(0 if nothing else live.replicas)
+    # No write on the way, not even one that only scales, may make the engine roll back.
+    live = live.with_update_config(config)
     return stages(live, state.keeping_adopted(baseline).with_update_config(config))
 
 

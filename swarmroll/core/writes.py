@@ -48,8 +48,6 @@ def settle(turn: Turn) -> Decision | None:
         # A driver died between deciding and sending, or sending and hearing: look which.
         intent = attrs.evolve(intent, sent=Sent.LOST)
         turn.set(intent=intent)
-    if intent.sent is Sent.REFUSED:
-        return None
     stored = _ours(turn.service, intent)
     if stored is not None:
         _accept(turn, intent, stored)
@@ -112,7 +110,9 @@ def _ours(service: Service, intent: Intent) -> ServiceSpec | None:
     label = intent.spec.rollout_label
     previous = service.previous_spec
     if previous is not None and previous.rollout_label == label:
-        return previous
+        # Unless somebody wrote twice since: then it is theirs, and ours is to be seen nowhere.
+        same = all(_mere_zero(change) for change in intent.spec.diff(previous))
+        return previous if same else intent.spec
     return service.spec if service.spec.rollout_label == label else None
 
 

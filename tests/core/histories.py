@@ -98,9 +98,9 @@ def plan_for(
         strategy=strategy or Rolling(),
         tasks=running(live) if tasks is None else tasks,
         nodes=nodes(),
-        baseline=Baseline(spec=None, why_not="it is so") if no_baseline else Baseline(
-            spec=baseline or live
-        ),
+        baseline=Baseline(spec=None, why_not="it is so")
+        if no_baseline
+        else Baseline(spec=baseline or live),
         policy=policy or Policy(),
     )
 

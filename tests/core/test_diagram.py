@@ -12,7 +12,7 @@ BLOCK = re.compile(r"(?<=```mermaid\n).*?(?=```)", re.DOTALL)
 
 
 def test_the_diagram_is_the_table() -> None:
-    """When this fails: python docs/diagram.py."""
+    """When this fails: python scripts/state-diagram."""
     (block,) = BLOCK.findall(PAGE.read_text())
     assert block == diagram()
 

@@ -14,9 +14,9 @@ from typing import Any
 import attrs
 
 from swarmroll.core.commands import Write
-from swarmroll.core.document import Document
 from swarmroll.core.plan import Baseline, Plan, Policy, make_plan
 from swarmroll.core.snapshot import (
+    BUSY,
     Availability,
     Depth,
     Node,
@@ -34,7 +34,6 @@ from swarmroll.core.state import Sent
 from swarmroll.core.strategy import Rolling, Step, Strategy
 
 EPOCH = 1_700_000_000.0
-SLOW = 10_000_000_000
 
 
 def a_spec(
@@ -163,6 +162,7 @@ class World:
     A service in a swarm that does what a seed and a mood say.
 
     Attributes:
+        adopting: Whether a change of replicas or labels may be written over.
         foreign: Whether somebody else's spec is stored that must not be overwritten.
         commits: The rollout labels that were stored, in order.
     """
@@ -177,6 +177,7 @@ class World:
         self.version = 10
         self.gone = False
         self.foreign = False
+        self.adopting = True
         self.commits: list[str] = []
         self.nodes = some_nodes(nodes)
         self.tasks: dict[str, Task] = {}
@@ -184,7 +185,7 @@ class World:
         self._unbroken: float | None = 0.0
         self._late: Write | None = None
         self._older: list[tuple[Service, bool]] = []
-        self._shown_foreign = False
+        self._previous_foreign = False
         self._numbers = 0
         self._wanted_slots(first=True)
 
@@ -268,6 +269,7 @@ class World:
         self._older = [*self._older[-2:], (self.service(), self.foreign)]
         self.version += self.chance.randint(1, 5)
         self.previous, self.spec = self.spec, spec
+        self._previous_foreign = self.foreign
         self.status = None
         self.foreign = foreign
 
@@ -290,6 +292,8 @@ class World:
             self._meddle(foreign=False)
         if self.maybe(mood.foreign):
             self._meddle(foreign=True)
+            if self.maybe(0.5):
+                self._meddle(foreign=False)
         if self.maybe(mood.displaces):
             self._lose_or_find_a_node()
         self._update()
@@ -315,7 +319,9 @@ class World:
                 # What `docker service update --image` does with an older copy of the spec.
                 lambda: previous.with_image("foreign:9"),
             ]
-        self._put(chance.choice(ways)(), foreign=foreign or self.foreign)
+        meddled = chance.choice(ways)()
+        theirs = (foreign or not self.adopting) and meddled != spec
+        self._put(meddled, foreign=theirs or self.foreign)
 
     def _lose_or_find_a_node(self) -> None:
         node = self.chance.choice(list(self.nodes.values()))
@@ -361,9 +367,7 @@ class World:
     def _make(self, slot: SlotKey, state: TaskState = TaskState.NEW) -> None:
         self._numbers += 1
         node = {} if isinstance(slot, str) else {"node_id": self.chance.choice(list(self.nodes))}
-        task = a_task(
-            self.spec, slot, self._numbers, state=state, created_at=self.wall, **node
-        )
+        task = a_task(self.spec, slot, self._numbers, state=state, created_at=self.wall, **node)
         self.tasks[task.id] = task
         self._endpoints[task.id] = self.spec.endpoint
 
@@ -378,10 +382,7 @@ class World:
         dirty = [s for s in slots if any(not self._up_to_date(t, service) for t in self._slot(s))]
         if self.status is None and dirty and not self.maybe(self.mood.stalls):
             self.status = UpdateStatus(state=UpdateState.UPDATING, started_at=self.wall)
-        busy = self.status is not None and self.status.state in (
-            UpdateState.UPDATING,
-            UpdateState.ROLLBACK_STARTED,
-        )
+        busy = self.status is not None and self.status.state in BUSY
         failed = False
         for task in [t for t in self.tasks.values() if t.runnable]:
             if task.slot_key not in slots:
@@ -389,19 +390,20 @@ class World:
             else:
                 failed |= self._live_on(task)
         for slot in slots:
-            if self.maybe(self.mood.stalls):
-                continue
-            tasks = self._slot(slot)
-            if not tasks or (busy and slot in dirty):
-                start_first = self.spec.effective_update_config.order == "start-first"
-                if not start_first or any(self._up_to_date(t, service) for t in tasks):
-                    for task in tasks:
-                        if not self._up_to_date(task, service):
-                            stopped = {"desired": TaskState.SHUTDOWN, "state": TaskState.SHUTDOWN}
-                            self._set(task, **stopped)
-                if not any(self._up_to_date(t, service) for t in tasks):
-                    self._make(slot)
+            wanted = not self._slot(slot) or (busy and slot in dirty)
+            if wanted and not self.maybe(self.mood.stalls):
+                self._replace(slot, service)
         self._judge(slots, busy=busy, failed=failed)
+
+    def _replace(self, slot: SlotKey, service: Service) -> None:
+        """Give a slot its new task, and stop the old one, before or after it."""
+        old = [task for task in self._slot(slot) if not self._up_to_date(task, service)]
+        has_new = len(old) < len(self._slot(slot))
+        if has_new or self.spec.effective_update_config.order != "start-first":
+            for task in old:
+                self._set(task, desired=TaskState.SHUTDOWN, state=TaskState.SHUTDOWN)
+        if not has_new:
+            self._make(slot)
 
     def _live_on(self, task: Task) -> bool:
         """Whether it failed."""
@@ -422,11 +424,14 @@ class World:
         if busy and (failed or self.mood.fails == 0) and self.maybe(self.mood.engine_pauses):
             state = UpdateState.ROLLBACK_PAUSED if back else UpdateState.PAUSED
             self._tell(state, "update paused due to failure of task x")
-        elif busy and not back and self.previous is not None and (
-            self.maybe(self.mood.engine_rolls_back)
+        elif (
+            busy
+            and not back
+            and self.previous is not None
+            and (self.maybe(self.mood.engine_rolls_back))
         ):
-            status, previous, foreign = self.status, self.previous, self.foreign
-            self._put(previous, foreign=foreign)
+            status = self.status
+            self._put(self.previous, foreign=self._previous_foreign)
             self.previous, self.status = None, status
             self._tell(UpdateState.ROLLBACK_STARTED, "rolling back")
         elif busy and all(
@@ -445,7 +450,3 @@ class World:
             started_at=started,
             completed_at=self.wall if done else None,
         )
-
-
-def template_of(spec: ServiceSpec) -> Document:
-    return spec.template

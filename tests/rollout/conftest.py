@@ -27,8 +27,9 @@ class Story:
         told: Every event of every rollout so far.
     """
 
-    def __init__(self, sim: SimSwarm) -> None:
+    def __init__(self, sim: SimSwarm, **habits: Any) -> None:
         self.sim = sim
+        self._habits = habits
         self.told: list[Event] = []
         self._swarm: Swarm | None = None
 
@@ -36,7 +37,7 @@ class Story:
     def swarm(self) -> Swarm:
         """One connection, made when it is first needed."""
         if self._swarm is None:
-            self._swarm = self.connect()
+            self._swarm = self.connect(**self._habits)
         return self._swarm
 
     def connect(self, **habits: Any) -> Swarm:
@@ -68,7 +69,7 @@ class Story:
         said = threading.Event()
         options.setdefault("image", "app:2")
 
-        def wait(event: Event) -> None:
+        def wait(_: Event) -> None:
             said.wait(30)
 
         plan = self.swarm.plan("web", **options)

@@ -27,7 +27,7 @@ from .conftest import Story
         ({"image": 7}, SpecError, "image"),
         ({"image": "app@sha256:12"}, SpecError, "digest"),
         ({"change": 7}, PlanError, "the change must be a ServiceSpec or a function"),
-        ({"change": lambda spec: None}, PlanError, "got a NoneType"),
+        ({"change": lambda _: None}, PlanError, "got a NoneType"),
         ({"change": lambda spec: spec.with_replicas(-1)}, SpecError, "-1"),
         ({"change": lambda spec: spec.with_replicas(10**30)}, SpecError, "1000000"),
         ({"change": lambda spec: spec.with_replicas("three")}, SpecError, "three"),

@@ -161,7 +161,11 @@ def test_a_delay_longer_than_the_deadline_is_no_standstill(web: Story) -> None:
 
 @pytest.mark.parametrize(
     ("strategy", "a_second"),
-    [(Rolling(parallelism=0, monitor=30), 0.3), (Rolling(monitor=5, bake=60), 1.2), (Rolling(delay=10), 1.2)],
+    [
+        (Rolling(parallelism=0, monitor=30), 0.3),
+        (Rolling(monitor=5, bake=60), 1.2),
+        (Rolling(delay=10), 1.2),
+    ],
     ids=["the engine watches", "we watch after it", "we watch beside it"],
 )
 def test_the_whole_costs_few_requests(web: Story, strategy: Rolling, a_second: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from operator import methodcaller
 
 import attrs
 import pytest
@@ -11,6 +12,7 @@ from swarmroll import Aborted, LeaseHeld, NoRollout, PlanError, Rolling, Rollout
 from swarmroll.core.events import Event, Moved
 from swarmroll.core.spec import UpdateConfig
 from swarmroll.core.strategy import Step
+from swarmroll.runner import Observer
 from swarmroll.sim import SimSwarm
 
 from .conftest import Story, just_before_write, phases, why
@@ -18,16 +20,17 @@ from .conftest import Story, just_before_write, phases, why
 YEARS = 365 * 24 * 3600.0
 
 
-def ask_in(phase: str, do: Callable[[], object]) -> Callable[[Event], None]:
-    """An observer that does something once, when a phase is reached."""
+def ask_in(phase: str, do: Callable[[Rollout], object]) -> tuple[Observer, list[Rollout]]:
+    """An observer that asks a rollout once, when a phase is reached, and where to put that."""
     done: list[Event] = []
+    handle: list[Rollout] = []
 
     def observe(event: Event) -> None:
         if isinstance(event, Moved) and event.transition.target == phase and not done:
             done.append(event)
-            do()
+            do(handle[0])
 
-    return observe
+    return observe, handle
 
 
 @attrs.frozen
@@ -87,10 +90,8 @@ def test_start_first_without_a_delay_cannot_be_held_in_the_middle(
 def test_a_pause_while_everything_runs_needs_no_write(web: Story) -> None:
     """While the slots are only watched, nothing is in motion."""
     web.service(2)
-    handle: list[Rollout] = []
-    with web.starting(
-        ask_in("verifying", lambda: handle[0].pause()), strategy=Rolling(bake=30)
-    ) as rollout:
+    ask, handle = ask_in("verifying", lambda rollout: rollout.pause())
+    with web.starting(ask, strategy=Rolling(bake=30)) as rollout:
         handle.append(rollout)
     assert rollout.wait(30, check=False).outcome == "paused"
     assert web.writes() == 1
@@ -110,9 +111,7 @@ def test_a_failing_release_can_be_resumed(sim: SimSwarm, web: Story) -> None:
     assert web.running() == ["crash:1"] * 3
 
 
-def test_a_failing_release_that_is_resumed_too_soon_stands_still_again(
-    sim: SimSwarm, web: Story
-) -> None:
+def test_a_failing_release_that_is_resumed_too_soon_stands_still_again(web: Story) -> None:
     """Nothing has changed, so it fails again."""
     web.service(3)
     with web.starting(image="crash:1", on_failure="pause") as rollout:
@@ -123,9 +122,7 @@ def test_a_failing_release_that_is_resumed_too_soon_stands_still_again(
     assert phases(report).count("paused") == 2
 
 
-def test_resuming_never_stops_the_task_that_runs_for_one_that_does_not(
-    sim: SimSwarm, web: Story
-) -> None:
+def test_resuming_never_stops_the_task_that_runs_for_one_that_does_not(web: Story) -> None:
     """With start-first the engine would stop the good old task at once (F 1.13)."""
     web.service(2)
     with web.starting(
@@ -145,9 +142,8 @@ def test_resuming_never_stops_the_task_that_runs_for_one_that_does_not(
 def test_only_what_is_paused_can_be_resumed(web: Story) -> None:
     """Anything else is told."""
     web.service(1)
-    with web.starting() as rollout:
-        with pytest.raises(PlanError, match="not paused"):
-            rollout.resume()
+    with web.starting() as rollout, pytest.raises(PlanError, match="not paused"):
+        rollout.resume()
     rollout.wait(30)
     with pytest.raises(PlanError, match="is completed, not paused"):
         rollout.resume()
@@ -195,10 +191,8 @@ def test_there_is_nothing_to_take_up_when_all_is_over(web: Story) -> None:
 def test_a_rollout_can_be_aborted_anywhere(web: Story, phase: str) -> None:
     """No further step is started, and the report says what goes on."""
     web.service(4)
-    handle: list[Rollout] = []
-    with web.starting(
-        ask_in(phase, lambda: handle[0].abort()), strategy=Rolling(bake=10)
-    ) as rollout:
+    ask, handle = ask_in(phase, lambda rollout: rollout.abort())
+    with web.starting(ask, strategy=Rolling(bake=10)) as rollout:
         handle.append(rollout)
     with pytest.raises(Aborted):
         rollout.wait(30)
@@ -236,11 +230,9 @@ def test_an_abort_of_what_stands_still_names_what_holds_it(sim: SimSwarm, web: S
 def test_an_abort_with_rollback_puts_the_old_spec_back(web: Story, phase: str) -> None:
     """And ends aborted, with its proof."""
     web.service(4)
-    handle: list[Rollout] = []
     declared = web.spec
-    with web.starting(
-        ask_in(phase, lambda: handle[0].abort(rollback=True)), strategy=Rolling(bake=10)
-    ) as rollout:
+    ask, handle = ask_in(phase, lambda rollout: rollout.abort(rollback=True))
+    with web.starting(ask, strategy=Rolling(bake=10)) as rollout:
         handle.append(rollout)
     report = rollout.wait(30, check=False)
     assert report.outcome == "aborted"
@@ -276,15 +268,11 @@ def test_without_a_baseline_nothing_can_be_put_back(sim: SimSwarm, web: Story) -
 
 @pytest.mark.parametrize("phase", ["rolling_back", "restoring"])
 @pytest.mark.parametrize("ask", ["pause", "abort", "promote"])
-def test_on_the_way_back_wishes_are_told_and_not_obeyed(
-    web: Story, phase: str, ask: str
-) -> None:
+def test_on_the_way_back_wishes_are_told_and_not_obeyed(web: Story, phase: str, ask: str) -> None:
     """The old spec is put back first."""
     web.service(3, rollback={"parallelism": 0})
-    handle: list[Rollout] = []
-    with web.starting(
-        ask_in(phase, lambda: getattr(handle[0], ask)()), image="crash:1"
-    ) as rollout:
+    asking, handle = ask_in(phase, methodcaller(ask))
+    with web.starting(asking, image="crash:1") as rollout:
         handle.append(rollout)
     report = rollout.wait(30, check=False)
     assert report.outcome == "rolled_back"
@@ -324,13 +312,11 @@ def test_two_wishes_at_once_are_both_answered(sim: SimSwarm, web: Story) -> None
 # --- holding
 
 
-def test_a_hold_waits_for_promote(sim: SimSwarm, web: Story) -> None:
+def test_a_hold_waits_for_promote(web: Story) -> None:
     """The second wave is written only then."""
     web.service(3)
-    handle: list[Rollout] = []
-    with web.starting(
-        ask_in("holding", lambda: handle[0].promote()), strategy=Waves(hold=None)
-    ) as rollout:
+    ask, handle = ask_in("holding", lambda rollout: rollout.promote())
+    with web.starting(ask, strategy=Waves(hold=None)) as rollout:
         handle.append(rollout)
     report = rollout.wait(30)
     assert phases(report) == [
@@ -368,10 +354,8 @@ def test_a_task_that_fails_during_a_hold_ends_it(sim: SimSwarm, web: Story) -> N
 def test_a_hold_can_be_aborted(web: Story, rollback: bool) -> None:
     """With or without going back."""
     web.service(3)
-    handle: list[Rollout] = []
-    with web.starting(
-        ask_in("holding", lambda: handle[0].abort(rollback=rollback)), strategy=Waves()
-    ) as rollout:
+    ask, handle = ask_in("holding", lambda rollout: rollout.abort(rollback=rollback))
+    with web.starting(ask, strategy=Waves()) as rollout:
         handle.append(rollout)
     assert rollout.wait(30, check=False).outcome == "aborted"
     assert web.running() == (["app:1"] if rollback else ["app:2"]) * 3
@@ -380,10 +364,8 @@ def test_a_hold_can_be_aborted(web: Story, rollback: bool) -> None:
 def test_a_hold_can_be_paused_and_resumed(web: Story) -> None:
     """It holds anew, and goes on."""
     web.service(3)
-    handle: list[Rollout] = []
-    with web.starting(
-        ask_in("holding", lambda: handle[0].pause()), strategy=Waves(hold=10.0)
-    ) as rollout:
+    ask, handle = ask_in("holding", lambda rollout: rollout.pause())
+    with web.starting(ask, strategy=Waves(hold=10.0)) as rollout:
         handle.append(rollout)
     assert rollout.wait(30, check=False).outcome == "paused"
     assert rollout.resume().wait(30).outcome == "completed"
@@ -408,7 +390,7 @@ def test_a_second_rollout_at_once_is_refused(web: Story) -> None:
     assert held.value.since > 0
 
 
-def test_the_journal_is_closed_before_the_lease_is_given_back(sim: SimSwarm, web: Story) -> None:
+def test_the_journal_is_closed_before_the_lease_is_given_back(web: Story) -> None:
     """Whoever comes next finds the record as it was left."""
     web.service(3)
     web.roll()
@@ -467,7 +449,7 @@ def test_an_error_of_our_own_is_not_swallowed(web: Story) -> None:
     """wait() raises it; nobody waits for ever."""
     web.service(1)
 
-    class Strange(Exception):  # noqa: N818
+    class Strange(Exception):
         pass
 
     class Journal:
@@ -485,13 +467,13 @@ def test_an_error_of_our_own_is_not_swallowed(web: Story) -> None:
 def test_a_rollout_whose_driver_lost_it_cannot_be_asked(sim: SimSwarm, web: Story) -> None:
     """attach() takes it up again."""
     web.service(3)
-    web._swarm = web.connect(patience=2.0)
-    with web.starting() as rollout:
+    impatient = Story(sim, patience=2.0)
+    with impatient.starting() as rollout:
         sim.at(
             lambda: web.rolling() == 1,
             lambda: sim.fail_next("ServiceInspect", "503", times=500),
         )
-    with pytest.raises(Exception, match="503|unavailable"):
+    with pytest.raises(Exception, match=r"503|unavailable"):
         rollout.wait(60)
     with pytest.raises(PlanError, match=r"attach\(\) takes it up again"):
         rollout.pause()

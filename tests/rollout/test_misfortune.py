@@ -1,4 +1,4 @@
-"""Answers that are lost, reads that are old, events that do not come, managers and nodes that go."""
+"""Lost answers, old reads, events that do not come, managers and nodes that go."""
 
 from __future__ import annotations
 
@@ -188,12 +188,6 @@ def test_a_rollout_that_was_let_go_can_be_taken_up(sim: SimSwarm, web: Story) ->
 # --- events
 
 
-def took(web: Story, **options: object) -> float:
-    begun = web.sim.now
-    web.roll(**options)
-    return web.sim.now - begun
-
-
 @pytest.mark.parametrize("image", ["app:2", "crash:1", "missing:1"])
 def test_without_events_the_verdict_is_the_same(image: str) -> None:
     """And comes at most one heartbeat later."""
@@ -256,7 +250,7 @@ def test_a_change_of_leader_does_not_fail_a_good_release(order: str, at: float) 
         assert web.running() == ["app:2"] * 3
 
 
-def test_after_a_change_of_leader_our_own_watch_decides(sim: SimSwarm) -> None:
+def test_after_a_change_of_leader_our_own_watch_decides() -> None:
     """The new leader says completed at once, with nobody having watched (F 1.14)."""
     with SimSwarm(nodes=4, managers=3, seed=7) as other:
         other.image("app:1")
@@ -268,7 +262,7 @@ def test_after_a_change_of_leader_our_own_watch_decides(sim: SimSwarm) -> None:
         assert report.rolled_back_by == "swarmroll"
 
 
-def test_after_a_change_of_leader_health_is_the_engines_word(sim: SimSwarm) -> None:
+def test_after_a_change_of_leader_health_is_the_engines_word() -> None:
     """RUNNING may be reported too early then (F 1.14)."""
     with SimSwarm(nodes=4, managers=3, seed=7) as other:
         other.image("app:1")
@@ -335,7 +329,7 @@ def test_a_node_in_trouble_does_not_fail_a_good_release(
 
 
 @pytest.mark.parametrize("order", ["stop-first", "start-first"])
-def test_a_node_drained_on_the_way_back_does_not_fail_it(sim: SimSwarm, order: str) -> None:
+def test_a_node_drained_on_the_way_back_does_not_fail_it(order: str) -> None:
     """The old tasks come up elsewhere, and are proven there."""
     with SimSwarm(nodes=5, managers=1, seed=7) as other:
         other.image("app:1")
@@ -379,3 +373,25 @@ def test_a_worker_lost_for_good_leaves_its_slots_elsewhere(sim: SimSwarm, web: S
     report = web.roll(strategy=Rolling(parallelism=2, monitor=2))
     assert report.outcome == "completed"
     assert "node-3" not in {slot.node for slot in report.slots}
+
+
+def test_a_node_lost_on_the_way_back_does_not_stop_it() -> None:
+    """The engine waits for ever for a task that never came up there (updater.go); we do not."""
+    with SimSwarm(nodes=5, managers=1, seed=7) as sim:
+        sim.image("app:1")
+        sim.image("crash:1", crashes_after=1.0)
+        web = Story(sim).service(4, rollback={"parallelism": 0, "monitor": 2})
+        old = {task.id for task in web.tasks()}
+
+        def coming_up() -> list[str]:
+            return [
+                t.node_id
+                for t in web.tasks()
+                if t.image == "app:1" and t.id not in old and t.state.name == "STARTING"
+            ]
+
+        sim.at(lambda: bool(coming_up()), lambda: sim.node(coming_up()[0]).down())
+        report = web.roll(image="crash:1", strategy=Rolling(parallelism=2))
+        assert report.outcome == "rolled_back"
+        assert web.running() == ["app:1"] * 4
+        assert any("waits for a task whose node is lost" in note for note in report.notes)

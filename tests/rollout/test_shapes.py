@@ -60,9 +60,7 @@ def test_an_unchanged_spec_is_not_written(web: Story) -> None:
     assert len(report.slots) == 3
 
 
-def test_an_unchanged_spec_is_not_called_so_while_a_slot_crashes(
-    sim: SimSwarm, web: Story
-) -> None:
+def test_an_unchanged_spec_is_not_called_so_while_a_slot_crashes(sim: SimSwarm, web: Story) -> None:
     """The right spec with a broken task is no success."""
     sim.image("app:1", on_slots=[2], crashes_after=2)
     web.service(3)
@@ -120,7 +118,7 @@ def test_an_update_config_alone_restarts_nothing(web: Story) -> None:
     assert web.spec.update_config.parallelism == 3
 
 
-def test_a_placement_that_is_met_restarts_nothing(sim: SimSwarm, web: Story) -> None:
+def test_a_placement_that_is_met_restarts_nothing(web: Story) -> None:
     """The plan knows which slots stay."""
     web.service(3)
     before = tasks_of(web)
@@ -216,7 +214,7 @@ def test_tasks_that_scaling_adds_are_watched_by_us(sim: SimSwarm, web: Story) ->
 # --- placement and endpoint
 
 
-def test_placement_and_endpoint_never_go_in_one_write(sim: SimSwarm, web: Story) -> None:
+def test_placement_and_endpoint_never_go_in_one_write(web: Story) -> None:
     """Together they would restart nothing, and leave tasks with the old endpoint (F 1.1)."""
     web.service(3)
     before = tasks_of(web)
@@ -320,7 +318,7 @@ def test_a_drained_node_is_no_slot(sim: SimSwarm, web: Story) -> None:
 def test_a_node_that_joins_in_the_middle_is_adopted(sim: SimSwarm, web: Story) -> None:
     """Its task is made outside the engine's update, and watched by us."""
     web.service(mode="global")
-    sim.at(lambda: web.rolling() == 1, lambda: sim.add_node() and None)
+    sim.at(lambda: web.rolling() == 1, sim.add_node)
     report = web.roll()
     assert report.outcome == "completed"
     assert len(report.slots) == 4

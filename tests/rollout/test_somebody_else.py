@@ -91,9 +91,7 @@ def test_the_same_spec_posted_again_by_somebody_changes_nothing(sim: SimSwarm, w
     assert report.adopted == ()
 
 
-def test_scaling_just_before_we_put_the_old_spec_back_is_adopted(
-    sim: SimSwarm, web: Story
-) -> None:
+def test_scaling_just_before_we_put_the_old_spec_back_is_adopted(sim: SimSwarm, web: Story) -> None:
     """The write that comes too late is made again on top of theirs."""
     web.service(4, rollback={"parallelism": 0})
     scale = just_before_write("failures_exceeded", lambda: sim.scale("web", 5))
@@ -106,9 +104,7 @@ def test_a_second_step_that_comes_too_late_is_written_again(sim: SimSwarm, web: 
     """Nothing is called done whose write never came through."""
     web.service(4)
     relabel = just_before_write("step_converged", lambda: label(sim))
-    report = web.roll(
-        lambda spec: spec.with_image("app:2").with_replicas(5), observers=[relabel]
-    )
+    report = web.roll(lambda spec: spec.with_image("app:2").with_replicas(5), observers=[relabel])
     assert report.outcome == "completed"
     assert web.running() == ["app:2"] * 5
     assert web.spec.labels["owner"] == "me"
@@ -220,7 +216,7 @@ def test_another_update_in_progress_is_waited_for(sim: SimSwarm, web: Story) -> 
     report = web.roll()
     assert report.outcome == "completed"
     states = [state for _, state in sim.update_states("web")]
-    assert states.count("completed") == 2
+    assert [state for state in states if state == "completed"] == ["completed"] * 2
     assert web.spec.labels["theirs"] == "yes"
     assert report.baseline is not None
     assert report.baseline.image == "app:0"
@@ -300,3 +296,13 @@ def test_a_write_that_comes_just_before_ours_makes_a_given_plan_stale(
     assert "stale" in report.headline
     assert phases(report)[-2:] == ["updating", "refused"]
     assert web.writes() == 0
+
+
+def test_tasks_that_somebody_elses_scaling_adds_are_watched(sim: SimSwarm, web: Story) -> None:
+    """Also where our own change restarts nothing, and would be proven at once."""
+    sim.image("app:1", on_slots=[3], crashes_after=2.0)
+    web.service(2)
+    scale = just_before_write("ready", lambda: sim.after(0.0039, lambda: sim.scale("web", 3)))
+    report = web.roll(lambda spec: spec.with_label("team", "web"), observers=[scale])
+    assert report.outcome == "rolled_back"
+    assert report.failures[0].slot == 3

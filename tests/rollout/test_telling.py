@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import structlog
 
-from swarmroll import PreflightError, Report, Rolling, RolledBack
+from swarmroll import PreflightError, Report, RolledBack, Rolling
 from swarmroll.core import events
 from swarmroll.observers.structlog import StructlogObserver
 from swarmroll.sim import SimSwarm
@@ -106,7 +106,7 @@ def test_what_is_no_report_is_not_read(web: Story, spoil: Any, says: str) -> Non
         Report.from_dict(document)
 
 
-def test_requests_are_counted(sim: SimSwarm, web: Story) -> None:
+def test_requests_are_counted(web: Story) -> None:
     """Those of this rollout, retries included."""
     web.service(2)
     assert 4 < web.roll().engine_requests < 20
