@@ -6,7 +6,6 @@ from typing import Any
 
 from swarmroll.core.snapshot import Service, UpdateState, UpdateStatus
 from swarmroll.core.spec import ServiceSpec
-from swarmroll.sim.clock import EPOCH
 from swarmroll.sim.specs import Doc, StoredSpec
 from swarmroll.sim.stamps import stamp
 
@@ -56,13 +55,13 @@ class SimService:
         """Its name; a service is never renamed."""
         return self.spec.name
 
-    def touched(self, version: int, at: float) -> None:
-        """Take over a new version index."""
+    def touched(self, version: int, at: float, now: float) -> None:
+        """Take over a new version index; both times are now, by the wall and by the clock."""
         self.version = version
         self.updated_at = at
         state = None if self.status is None else self.status.state
         if not self.states or self.states[-1][1] is not state:
-            self.states.append((at - EPOCH, state))
+            self.states.append((now, state))
         self._raw = None
         self._value = None
 
