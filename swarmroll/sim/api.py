@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from urllib.parse import unquote
 
 import attrs
@@ -204,6 +204,10 @@ def find(request: Request) -> tuple[Request, str]:
     raise EngineError("page not found", status=404)
 
 
+def _of(kind: str, do: Callable[[Api, str, Request], Result]) -> Callable[[Api, Request], Result]:
+    return lambda api, request: do(api, kind, request)
+
+
 class Api:
     """Carries out requests; the caller has the swarm's lock."""
 
@@ -220,8 +224,7 @@ class Api:
         Raises:
             EngineError: The engine refuses it, with its status and words.
         """
-        done: Result = _METHODS[operation](self, request)
-        return done
+        return self._METHODS[operation](self, request)
 
     @property
     def here(self) -> SimNode:
@@ -320,9 +323,7 @@ class Api:
             managers = [one for one in self._store.nodes.values() if one.role == "manager"]
             if len(managers) == 1:
                 text = "attempting to demote the last manager of the swarm"
-                raise EngineError(
-                    f"rpc error: code = FailedPrecondition desc = {text}", status=400
-                )
+                raise EngineError(f"rpc error: code = FailedPrecondition desc = {text}", status=400)
         cluster = self._sim.cluster
         cluster.replace_labels(node, spec["Labels"])
         cluster.set_availability(node, Availability(availability))
@@ -555,53 +556,44 @@ class Api:
     def _inspect_container(self, request: Request) -> Answer:
         return _json(answers.container_document(self._sim, self._container(request.ref)))
 
+    _METHODS: ClassVar[Mapping[str, Callable[[Api, Request], Result]]] = {
+        "SystemPing": _ping,
+        "SystemVersion": _version,
+        "SystemInfo": _info,
+        "SystemEvents": _events,
+        "SwarmInspect": _swarm,
+        "NodeList": _nodes,
+        "NodeInspect": _inspect_node,
+        "NodeUpdate": _update_node,
+        "ServiceList": _services,
+        "ServiceCreate": _create_service,
+        "ServiceInspect": _inspect_service,
+        "ServiceUpdate": _update_service,
+        "ServiceDelete": _remove_service,
+        "ServiceLogs": _service_logs,
+        "TaskList": _list_tasks,
+        "TaskInspect": _inspect_task,
+        "TaskLogs": _task_logs,
+        "ConfigList": _of("config", _blobs),
+        "ConfigCreate": _of("config", _create_blob),
+        "ConfigInspect": _of("config", _inspect_blob),
+        "ConfigUpdate": _of("config", _update_blob),
+        "ConfigDelete": _of("config", _remove_blob),
+        "SecretList": _of("secret", _blobs),
+        "SecretCreate": _of("secret", _create_blob),
+        "SecretInspect": _of("secret", _inspect_blob),
+        "SecretUpdate": _of("secret", _update_blob),
+        "SecretDelete": _of("secret", _remove_blob),
+        "NetworkList": _networks,
+        "NetworkCreate": _create_network,
+        "NetworkInspect": _inspect_network,
+        "NetworkDelete": _remove_network,
+        "DistributionInspect": _distribution,
+        "ContainerList": _containers,
+        "ContainerInspect": _inspect_container,
+        "ContainerLogs": _container_logs,
+    }
 
-def _blob(name: str, kind: str) -> Callable[[Api, Request], Result]:
-    def do(api: Api, request: Request) -> Result:
-        done: Result = getattr(api, name)(kind, request)
-        return done
-
-    return do
-
-
-_METHODS: Mapping[str, Callable[[Api, Request], Result]] = {
-    "SystemPing": Api._ping,
-    "SystemVersion": Api._version,
-    "SystemInfo": Api._info,
-    "SystemEvents": Api._events,
-    "SwarmInspect": Api._swarm,
-    "NodeList": Api._nodes,
-    "NodeInspect": Api._inspect_node,
-    "NodeUpdate": Api._update_node,
-    "ServiceList": Api._services,
-    "ServiceCreate": Api._create_service,
-    "ServiceInspect": Api._inspect_service,
-    "ServiceUpdate": Api._update_service,
-    "ServiceDelete": Api._remove_service,
-    "ServiceLogs": Api._service_logs,
-    "TaskList": Api._list_tasks,
-    "TaskInspect": Api._inspect_task,
-    "TaskLogs": Api._task_logs,
-    **{
-        f"{kind.capitalize()}{verb}": _blob(name, kind)
-        for kind in ("config", "secret")
-        for verb, name in (
-            ("List", "_blobs"),
-            ("Create", "_create_blob"),
-            ("Inspect", "_inspect_blob"),
-            ("Update", "_update_blob"),
-            ("Delete", "_remove_blob"),
-        )
-    },
-    "NetworkList": Api._networks,
-    "NetworkCreate": Api._create_network,
-    "NetworkInspect": Api._inspect_network,
-    "NetworkDelete": Api._remove_network,
-    "DistributionInspect": Api._distribution,
-    "ContainerList": Api._containers,
-    "ContainerInspect": Api._inspect_container,
-    "ContainerLogs": Api._container_logs,
-}
 
 _NODE_FILTERS = frozenset({"name", "id", "label", "role", "membership", "node.label"})
 _SERVICE_FILTERS = frozenset({"name", "id", "label", "mode", "runtime"})
@@ -609,6 +601,18 @@ _TASK_FILTERS = frozenset(
     {"name", "id", "label", "service", "node", "desired-state", "runtime", "_up-to-date"}
 )
 _BLOB_FILTERS = frozenset({"name", "names", "id", "label"})
+_EVENT_KINDS = (
+    "config",
+    "container",
+    "daemon",
+    "image",
+    "network",
+    "node",
+    "plugin",
+    "secret",
+    "service",
+    "volume",
+)
 _NETWORK_FILTERS = frozenset({"name", "id", "driver", "scope", "label", "type", "dangling"})
 
 
@@ -642,9 +646,4 @@ def _event_wanted(wanted: filters.Filters, event: Event) -> bool:
     ):
         return False
     name = event.attributes.get("name", "")
-    for kind in ("daemon", "container", "plugin", "volume", "network", "image", "node"):
-        if not filters.prefix(wanted, kind, event.subject, name):
-            return False
-    return all(
-        filters.prefix(wanted, kind, event.subject, name) for kind in ("service", "secret", "config")
-    )
+    return all(filters.prefix(wanted, kind, event.subject, name) for kind in _EVENT_KINDS)

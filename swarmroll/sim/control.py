@@ -169,11 +169,14 @@ class Control:
                 Constraint.parse(text)
             except SpecError as exc:
                 raise _invalid(f"invalid constraint: {text}") from exc
+        self._check_references(container)
+        return stored
+
+    def _check_references(self, container: Doc) -> None:
         for kind, held in (("Secret", self._store.secrets), ("Config", self._store.configs)):
-            for reference in (container or {}).get(f"{kind}s") or ():
+            for reference in container.get(f"{kind}s") or ():
                 if reference.get(f"{kind}ID") not in held:
                     raise _invalid(f"{kind.lower()} not found: {reference.get(f'{kind}Name')}")
-        return stored
 
     def _check_name(self, name: str) -> None:
         if not name:

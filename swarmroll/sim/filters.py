@@ -32,11 +32,11 @@ def parse(text: str | None, accepted: frozenset[str] | None = None) -> Filters:
         return {}
     try:
         given = json.loads(text)
-        if not isinstance(given, dict):
-            raise ValueError(f"cannot unmarshal {type(given).__name__} into filters")
-        found = {key: _values(value) for key, value in given.items()}
     except (ValueError, RecursionError) as exc:
-        raise EngineError(f"invalid filter: {exc}", status=400) from None
+        raise _invalid(exc) from None
+    if not isinstance(given, dict):
+        raise _invalid(f"cannot unmarshal {type(given).__name__} into filters")
+    found = {key: _values(value) for key, value in given.items()}
     for key in found:
         if accepted is not None and key not in accepted:
             raise EngineError(f"invalid filter '{key}'", status=400)
@@ -48,7 +48,11 @@ def _values(value: object) -> list[str]:
         return [key for key, wanted in value.items() if wanted]
     if isinstance(value, list):
         return [str(item) for item in value]
-    raise ValueError(f"cannot unmarshal {type(value).__name__} into a list of strings")
+    raise _invalid(f"cannot unmarshal {type(value).__name__} into a list of strings")
+
+
+def _invalid(why: object) -> EngineError:
+    return EngineError(f"invalid filter: {why}", status=400)
 
 
 def prefix(filters: Filters, key: str, *names: str) -> bool:

@@ -113,9 +113,7 @@ class SimNetwork:
         """As ``GET /networks/{id}`` gives it."""
         asked = self.spec.get("IPAM") or {}
         subnet = f"10.{self.number // 256 + 10}.{self.number % 256}"
-        configs = asked.get("Config") or [
-            {"Subnet": f"{subnet}.0/24", "Gateway": f"{subnet}.1"}
-        ]
+        configs = asked.get("Config") or [{"Subnet": f"{subnet}.0/24", "Gateway": f"{subnet}.1"}]
         return {
             "Name": self.name,
             "Id": self.id,
@@ -135,7 +133,9 @@ class SimNetwork:
             "ConfigFrom": {"Network": ""},
             "ConfigOnly": False,
             "Containers": {} if self.local else None,
-            "Options": {} if self.local else {
+            "Options": {}
+            if self.local
+            else {
                 "com.docker.network.driver.overlay.vxlanid_list": str(4096 + self.number),
                 **(self.spec.get("Options") or {}),
             },
@@ -191,9 +191,7 @@ class Objects:
             text = f"invalid JSON: illegal base64 data in {kind.capitalize()}Spec.Data"
             raise EngineError(text, status=400) from None
         if not 0 < size < _LARGEST[kind]:
-            text = (
-                f"{kind} data must be larger than 0 and less than {_LARGEST[kind]} bytes"
-            )
+            text = f"{kind} data must be larger than 0 and less than {_LARGEST[kind]} bytes"
             raise _refused("InvalidArgument", text)
         held = self._held(kind)
         if any(blob.name == name for blob in held.values()):
@@ -250,9 +248,7 @@ class Objects:
         ]
         if users:
             services = "service" if len(users) == 1 else "services"
-            text = (
-                f"{kind} '{blob.name}' is in use by the following {services}: {', '.join(users)}"
-            )
+            text = f"{kind} '{blob.name}' is in use by the following {services}: {', '.join(users)}"
             raise _refused("InvalidArgument", text)
         del self._held(kind)[blob.id]
         self._store.counted()

@@ -118,7 +118,7 @@ class Server:
         if len(str(directory)) > _LONGEST_SOCKET - len("/docker.sock"):
             # The kernel takes no longer path than 107 bytes.
             directory.rmdir()
-            directory = Path(tempfile.mkdtemp(prefix="swarmroll-sim-", dir="/tmp"))  # noqa: S108
+            directory = Path(tempfile.mkdtemp(prefix="swarmroll-sim-", dir="/tmp"))
         self._directory = directory
         return directory / "docker.sock"
 
@@ -357,7 +357,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         if self.request.family == socket.AF_INET:
-            self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+            self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().setup()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name
@@ -370,29 +370,27 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         return "client"
 
     def _serve(self) -> None:
-        door = self.server.door
         try:
-            try:
-                operation, request = self._request()
-                result, fault = door.carry_out(operation, request, f"{self.command} {self.path}")
-            except EngineError as exc:
-                self._refuse(exc)
-                return
-            except RuntimeError as exc:
-                self._refuse(EngineError(str(exc), status=500))
-                return
-            if isinstance(result, Answer):
-                self._answer(result, fault)
-            elif fault is not None:
-                raise _Stop(reset=True)
-            elif isinstance(result, Reading):
-                self._send_logs(result)
-            else:
-                self._send_events(result)
+            self._serve_or_stop()
         except _Stop as stop:
             self._stop(reset=stop.reset)
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _serve
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - http.server's names
+
+    def _serve_or_stop(self) -> None:
+        door = self.server.door
+        try:
+            operation, request = self._request()
+            result, fault = door.carry_out(operation, request, f"{self.command} {self.path}")
+        except (EngineError, RuntimeError) as exc:
+            self._refuse(exc)
+            return
+        if isinstance(result, Answer):
+            self._answer(result, fault)
+        elif isinstance(result, Reading):
+            self._send_logs(result, fault)
+        else:
+            self._send_events(result)
 
     # Reading
 
@@ -454,9 +452,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
 
-    def _refuse(self, exc: EngineError) -> None:
+    def _refuse(self, exc: Exception) -> None:
+        status = exc.status if isinstance(exc, EngineError) else None
         body = json.dumps({"message": str(exc)}).encode() + b"\n"
-        self._answer(Answer(body, exc.status or 500), None)
+        self._answer(Answer(body, status or 500), None)
 
     def _answer(self, answer: Answer, fault: str | None) -> None:
         body = answer.body
@@ -528,9 +527,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         with sim.moment():
             return (until - sim.clock.wall) / sim.speed
 
-    def _send_logs(self, reading: Reading) -> None:
+    def _send_logs(self, reading: Reading, fault: str | None) -> None:
         door = self.server.door
         self._begin_chunks(reading.kind)
+        if fault is not None:
+            raise _Stop(reset=True)
         while not door.closed:
             with door.sim.moment():
                 frames = reading.more()

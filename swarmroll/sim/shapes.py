@@ -304,9 +304,7 @@ _BLOB = _struct(
     Driver=_DRIVER,
     Templating=_DRIVER,
 )
-_NODE = _struct(
-    pointer=False, Name=_text, Labels=_nullable(_words), Role=_text, Availability=_text
-)
+_NODE = _struct(pointer=False, Name=_text, Labels=_nullable(_words), Role=_text, Availability=_text)
 _NETWORK = _struct(
     pointer=False,
     Name=_text,

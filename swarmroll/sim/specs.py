@@ -204,9 +204,7 @@ def with_defaults(doc: Doc) -> dict[str, Any]:
     """
     template = dict(doc["TaskTemplate"])
     if (container := template.get("ContainerSpec")) is not None:
-        template["ContainerSpec"] = {
-            "StopGracePeriod": 10 * NANO, "DNSConfig": {}, **container
-        }
+        template["ContainerSpec"] = {"StopGracePeriod": 10 * NANO, "DNSConfig": {}, **container}
     template.setdefault("Resources", {})
     policy = template.get("RestartPolicy")
     if policy is None:

@@ -738,10 +738,10 @@ class SimSwarm:
     def _publish(self, event: Event) -> None:
         if not self.events_flow:
             return
-        if self._server is not None and self._server.followed:
-            if self.faults.take("SystemEvents") is not None:
-                self.break_events()
-                return
+        followed = self._server is not None and self._server.followed
+        if followed and self.faults.take("SystemEvents") is not None:
+            self.break_events()
+            return
         if self._late:
             self.clock.later(self._late, self.store.events.deliver, event)
         else:
