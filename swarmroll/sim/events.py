@@ -92,6 +92,10 @@ class Events:
         self._nodes[node.id] = facts
         self.publish(Event(at, "node", action, node.id, {"name": node.hostname, **changed}))
 
+    def know(self, node: SimNode) -> None:
+        """A node is there from the beginning."""
+        self._nodes[node.id] = _node_facts(node)
+
     def node_changed(self, node: SimNode) -> bool:
         """Whether anything that an event tells of a node is new."""
         return self._nodes.get(node.id) != _node_facts(node)

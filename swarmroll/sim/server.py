@@ -151,6 +151,7 @@ class Server:
         """He reads no more."""
         with self.sim.lock:
             self._followers.discard(follower)
+            self.sim.lock.notify_all()
 
     # Requests
 
@@ -178,6 +179,7 @@ class Server:
             fault = sim.faults.take(operation)
             if fault is not None:
                 sim.store.note("fault", operation, fault)
+                sim.lock.notify_all()
             if sim.slowness:
                 self._pump.wait_virtual(lambda: self.closed, sim.slowness)
             self._check_open()

@@ -66,6 +66,11 @@ class NodeHandle:
         """What the managers think of it now."""
         return self._node.state
 
+    @property
+    def leads(self) -> bool:
+        """Whether it is the leader now."""
+        return self._node.leader
+
     def down(self) -> None:
         """Its power fails: containers end, and after some heartbeats it is found to be down."""
         with self._sim.moment():
@@ -252,7 +257,7 @@ class SimSwarm:
         Raises:
             RuntimeError: It is not served.
         """
-        return self._served().url
+        return self.server.url
 
     @property
     def tcp_url(self) -> str:
@@ -262,7 +267,7 @@ class SimSwarm:
         Raises:
             RuntimeError: It is not served.
         """
-        return self._served().tcp_url
+        return self.server.tcp_url
 
     @contextmanager
     def moment(self) -> Iterator[None]:
@@ -747,7 +752,14 @@ class SimSwarm:
         else:
             self.store.events.deliver(event)
 
-    def _served(self) -> Server:
+    @property
+    def server(self) -> Server:
+        """
+        The served door.
+
+        Raises:
+            RuntimeError: There is none.
+        """
         if self._server is None:
             raise RuntimeError("the Engine API is served only with SimSwarm(serve=True)")
         return self._server
@@ -763,6 +775,7 @@ class SimSwarm:
             at=self.clock.wall,
         )
         self.store.nodes[node.id] = node
+        self.store.events.know(node)
         return node
 
     def _node(self, hostname: str) -> SimNode:
