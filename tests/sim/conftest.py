@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,13 @@ import pytest
 from swarmroll.core.snapshot import Task, TaskState
 from swarmroll.sim import SimSwarm
 from tests.sim.http import Http
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """A client that was not tried must not go unnoticed."""
+    if shutil.which("docker") is None:
+        text = "NO DOCKER CLI HERE: the simulated swarm was not tested with it"
+        terminalreporter.write_line(text, red=True)
 
 
 class Web:
