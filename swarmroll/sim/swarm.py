@@ -112,7 +112,12 @@ class NodeHandle:
         Its clock is wrong by so much, ahead or (negative) behind.
 
         Its agent's reports bear that time; when tasks were made and written, the managers say.
+
+        Raises:
+            ValueError: No number of seconds.
         """
+        if not math.isfinite(seconds):
+            raise ValueError(f"clock_off: seconds must be a number, got {seconds}")
         with self._sim.moment():
             self._node.skew = float(seconds)
             self._sim.store.note("node", self._node.hostname, f"clock off by {seconds:+g} s")
@@ -311,6 +316,16 @@ class SimSwarm:
             if on_nodes is not None:
                 on_nodes = [self._node(hostname).hostname for hostname in on_nodes]
             self.images.tell(name, behaviour, on_nodes=on_nodes, on_slots=on_slots)
+
+    def any_image(self, **behaviour: Unpack[BehaviourWords]) -> None:
+        """
+        Let images that nobody told of be there as well, instead of missing.
+
+        Args:
+            **behaviour: Fields of ``Behaviour``.
+        """
+        with self.moment():
+            self.images.tell_of_others(behaviour)
 
     def create_service(
         self,
