@@ -31,19 +31,19 @@ def updates(replicas: int, seconds: float) -> tuple[float, float]:
         sim.image("app:1")
         sim.image("app:2")
         pace = {"parallelism": 1, "monitor": 5}
-        sim.create_service("web", image="app:1", replicas=replicas, update=pace)  # type: ignore[arg-type]
+        sim.create_service("web", image="app:1", replicas=replicas, update=pace)
         images = itertools.cycle(["app:2", "app:1"])
 
         def alone() -> None:
             sim.update_service("web", image=next(images))
             sim.settle()
-            sim.trace.clear()
+            sim.store.trace.clear()
 
         swarm = sim.connect()
 
         def driven() -> None:
             assert swarm.update("web", image=next(images), strategy=PACE).ok
-            sim.trace.clear()
+            sim.store.trace.clear()
 
         return rate(alone, seconds), rate(driven, seconds)
 
@@ -67,7 +67,7 @@ def memory(tasks: int, services: int = 100) -> tuple[float, float]:
     for number in range(services):
         sim.create_service(f"web-{number}", image="app:1", replicas=tasks // services, settle=0)
     sim.settle()
-    sim.trace.clear()
+    sim.store.trace.clear()
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(sim.store.tasks) == tasks

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from swarmroll.sim.events import Event
     from swarmroll.sim.swarm import SimSwarm
 
+_UNIX = getattr(socket, "AF_UNIX", None)
 _POLL = 0.05
 _GLANCE = 0.2
 """Seconds after which a silent stream looks whether its reader is still there."""
@@ -67,7 +68,7 @@ class Server:
     Serves one simulated swarm.
 
     Attributes:
-        url: Of the unix socket.
+        url: Of the unix socket, or ``tcp_url`` where the system has no such sockets.
         tcp_url: On the loopback interface.
         closed: Whether it has ended.
     """
@@ -79,18 +80,19 @@ class Server:
         self._followers: set[_Follower] = set()
         self._answers: OrderedDict[tuple[str, str], Answer] = OrderedDict()
         self._directory: Path | None = None
-        self._path = Path(socket).absolute() if socket is not None else self._place()
+        self._path = self._place() if socket is None else Path(socket).absolute()
         self._listeners: list[_Listener] = []
         try:
-            self._listeners.append(_UnixListener(self._path))
-            self._path.chmod(0o600)
+            if _UNIX is not None:
+                self._listeners.append(_UnixListener(self._path))
+                self._path.chmod(0o600)
             tcp = _TcpListener(("127.0.0.1", port), _Handler)
             self._listeners.append(tcp)
         except OSError:
             self.close()
             raise
-        self.url = f"unix://{self._path}"
         self.tcp_url = f"tcp://127.0.0.1:{tcp.server_address[1]}"
+        self.url = self.tcp_url if _UNIX is None else f"unix://{self._path}"
         sim.store.events.listeners.append(self._tell)
         for listener in self._listeners:
             listener.begin(self)
@@ -333,7 +335,7 @@ class _TcpListener(_Listener):
 class _UnixListener(_Listener):
     """On a unix socket."""
 
-    address_family = socket.AF_UNIX
+    address_family = _UNIX or socket.AF_INET
     allow_reuse_address = False
 
     def __init__(self, path: Path) -> None:
