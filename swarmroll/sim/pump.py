@@ -9,6 +9,8 @@ from collections.abc import Callable
 from swarmroll.sim.clock import VirtualClock
 
 _LONGEST_SLEEP = 0.5
+_GLANCE = 0.05
+"""Seconds after which a condition is asked again, though nothing has happened: it may be a time."""
 
 
 class Pump:
@@ -89,7 +91,7 @@ class Pump:
             left = end - time.monotonic()
             if left <= 0 or self.stopped:
                 return False
-            self._lock.wait(min(left, self._until_next()))
+            self._lock.wait(min(left, _GLANCE, self._until_next()))
 
     def wait_virtual(self, condition: Callable[[], bool], seconds: float) -> bool:
         """As ``wait_for``, for so many virtual seconds."""

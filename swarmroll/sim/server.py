@@ -8,6 +8,7 @@ a stream or a long list keeps nobody else from his turn.
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
 import os
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from swarmroll.sim.swarm import SimSwarm
 
 _UNIX = getattr(socket, "AF_UNIX", None)
-_POLL = 0.05
+_LONGEST_JOIN = 5.0
 _GLANCE = 0.2
 """Seconds after which a silent stream looks whether its reader is still there."""
 _BUFFERED = 1024
@@ -287,16 +288,33 @@ class _Listener(socketserver.ThreadingMixIn, socketserver.TCPServer):
         self.door = door
         self._connections: dict[int, tuple[socket.socket, threading.Thread]] = {}
         self._guard = threading.Lock()
+        self._ended = False
         self._accepting = threading.Thread(
-            target=self.serve_forever, args=(_POLL,), name="swarmroll-sim-door", daemon=True
+            target=self._accept, name="swarmroll-sim-door", daemon=True
         )
         self._accepting.start()
+
+    def _accept(self) -> None:
+        while not self._ended:
+            self.handle_request()
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002 - as called
+        """Nobody is let in any more, once it has ended."""
+        return not self._ended
+
+    def _wake(self) -> None:
+        """Let the accepting thread see that it is over: a last visitor, who leaves at once."""
+        with socket.socket(self.address_family, self.socket_type) as visitor:
+            visitor.settimeout(_GLANCE)
+            with contextlib.suppress(OSError):
+                visitor.connect(self.server_address)
 
     def end(self) -> None:
         """Hang up."""
         if hasattr(self, "_accepting"):
-            self.shutdown()
-            self._accepting.join()
+            self._ended = True
+            self._wake()
+            self._accepting.join(_LONGEST_JOIN)
             with self._guard:
                 open_ones = list(self._connections.values())
             for connection, _ in open_ones:
