@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from swarmroll.sim import SimSwarm
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -32,21 +34,47 @@ def run_pytest(where: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+BLOCKS = re.findall(
+    r"(?:<!-- file: (\S+) -->\n)?```py\n(.*?)```", (ROOT / "docs/testing.md").read_text(), re.DOTALL
+)
+
+
 def test_the_example_in_the_documentation_runs(tmp_path: Path) -> None:
-    """Word for word; every test of it in less than a second."""
-    text = (ROOT / "docs/testing.md").read_text()
-    files = re.findall(r"<!-- file: (\S+) -->\n```python\n(.*?)```", text, re.DOTALL)
-    assert [name for name, _ in files] == ["deploy.py", "test_deploy.py"]
-    for name, source in files:
+    """Word for word; every test of it in much less than a second."""
+    files = {name: source for name, source in BLOCKS if name}
+    assert set(files) == {"deploy.py", "test_deploy.py"}
+    for name, source in files.items():
         (tmp_path / name).write_text(source)
     done = run_pytest(tmp_path, "-q", "--durations=0", "--durations-min=0")
     assert "6 passed" in done.stdout, done.stdout
-    spent = sum(
-        float(found)
-        for found in re.findall(r"^([\d.]+)s (?:call|setup)", done.stdout, re.MULTILINE)
-    )
+    spent = re.findall(r"^([\d.]+)s (?:call|setup)", done.stdout, re.MULTILINE)
     # The first test imports swarmroll as well.
-    assert spent < 3, done.stdout
+    assert sum(float(seconds) for seconds in spent) < 3, done.stdout
+
+
+def test_the_fixtures_in_the_documentation_work(tmp_path: Path) -> None:
+    """Whatever defines a test there is one."""
+    tests = [source for name, source in BLOCKS if not name and "def test_" in source]
+    head = "import contextlib\nimport docker\nimport pytest\n"
+    (tmp_path / "test_pieces.py").write_text(head + "\n".join(tests))
+    done = run_pytest(tmp_path, "-q")
+    assert f"{len(tests)} passed" in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        line
+        for name, source in BLOCKS
+        if not name and "def test_" not in source
+        for line in source.splitlines()
+    ],
+)
+def test_every_word_in_the_documentation_is_known(sim: SimSwarm, line: str) -> None:
+    """Each line by itself, on a swarm that runs a service."""
+    sim.create_service("web", image="app:1", replicas=3)
+    exec(line, {"sim": sim})
+    sim.run(60)
 
 
 @pytest.fixture
