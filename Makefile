@@ -9,7 +9,7 @@ MAKEFLAGS += --no-print-directory
 VENV := .venv
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
-CODE := $(wildcard swarmroll tests integration bench)
+CODE := $(wildcard _swarmroll_pytest.py swarmroll tests integration bench)
 
 .PHONY: help
 help: ## Show this list.

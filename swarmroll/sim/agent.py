@@ -268,6 +268,7 @@ class Agents:
         task.error = report.error
         task.exit_code = report.exit_code
         task.state_at = report.at
+        task.skew = 0.0 if task.node is None else task.node.skew
         what = f"{report.state.name} {report.error}" if report.error else report.state.name
         self._store.task_written(task, what)
 

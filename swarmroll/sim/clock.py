@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Callable, Generator
 
 EPOCH = 1_767_225_600.0
-"""Wall clock at virtual time 0: the first second of 2026, UTC."""
+"""Wall clock at virtual time 0, unless told otherwise: the first second of 2026, UTC."""
 
 
 class Timer:
@@ -39,12 +39,14 @@ class VirtualClock:
     Attributes:
         now: Virtual seconds since the swarm was made.
         running: Whether an event is being carried out now (time cannot be moved from inside).
+        epoch: Wall clock at virtual time 0.
     """
 
-    __slots__ = ("_heap", "_numbers", "hooks", "now", "running")
+    __slots__ = ("_heap", "_numbers", "epoch", "hooks", "now", "running")
 
-    def __init__(self) -> None:
+    def __init__(self, epoch: float = EPOCH) -> None:
         self.now = 0.0
+        self.epoch = epoch
         self.running = False
         self.hooks: list[Callable[[], None]] = []
         self._heap: list[tuple[float, int, Timer]] = []
@@ -53,7 +55,7 @@ class VirtualClock:
     @property
     def wall(self) -> float:
         """The managers' wall clock, seconds since the epoch."""
-        return EPOCH + self.now
+        return self.epoch + self.now
 
     def later(self, seconds: float, call: Callable[..., object], *args: object) -> Timer:
         """Call ``call(*args)`` when ``seconds`` have passed."""

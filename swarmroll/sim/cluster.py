@@ -84,6 +84,25 @@ class Cluster:
             node.availability = availability
             self._store.node_written(node, f"availability {availability.value}")
 
+    def set_role(self, node: SimNode, role: str) -> None:
+        """
+        Promote or demote a node, as somebody asked.
+
+        A leader that is demoted hands over first.
+        """
+        if node.role == role:
+            return
+        node.role = role
+        self._store.node_written(node, f"role {role}")
+        if node.leader:
+            self.depose(election=None, power=False, health_bypass=False)
+
+    def replace_labels(self, node: SimNode, labels: dict[str, str]) -> None:
+        """Set all labels, as a write of the whole node spec does."""
+        if node.labels != labels:
+            node.labels = dict(labels)
+            self._store.node_written(node, f"labels {node.labels}")
+
     def set_labels(self, node: SimNode, labels: dict[str, str | None]) -> None:
         """Add labels, or remove those whose value is None."""
         merged = {**node.labels, **labels}
@@ -107,6 +126,7 @@ class Cluster:
             if TaskState.ASSIGNED <= task.state <= TaskState.RUNNING:
                 task.state = TaskState.ORPHANED
                 task.state_at = self._store.clock.wall
+                task.skew = 0.0
                 self._store.task_written(task, "ORPHANED")
 
     def _register(self, node: SimNode, lost: int) -> None:
@@ -171,6 +191,8 @@ class Cluster:
             node.message = _UNKNOWN
             node.value = None
         self._crown(self._rng.choice(others or managers))
+        for node in self._store.nodes.values():
+            self._store.tell_of(node)
         self._store.hint("", "leader")
         for node in self._store.nodes.values():
             wait = self._rng.uniform(*self._timing.register)

@@ -15,8 +15,9 @@ from swarmroll.core.spec import ServiceSpec
 from swarmroll.engine.port import Resolved
 from swarmroll.errors import Conflict, EngineUnavailable, ServiceNotFound
 from swarmroll.sim.clock import VirtualClock
-from swarmroll.sim.control import OUT_OF_SEQUENCE
 from swarmroll.sim.dirty import up_to_date
+from swarmroll.sim.faults import WRITES
+from swarmroll.sim.objects import OUT_OF_SEQUENCE
 from swarmroll.sim.services import SimService, read
 from swarmroll.sim.specs import StoredSpec
 
@@ -32,8 +33,10 @@ _WORDS = {
     "timeout-after-commit": "no answer within {timeout:g} s",
     "500": "rpc error: code = DeadlineExceeded desc = context deadline exceeded",
     "503": "service unavailable",
+    "truncated": "its answer was cut off",
+    "malformed": "its answer is no JSON",
 }
-_NO_LEADER = (
+NO_LEADER = (
     "rpc error: code = Unknown desc = The swarm does not have a leader. It's possible that too few "
     "managers are online. Make sure more than half of the managers are online."
 )
@@ -221,11 +224,12 @@ class SimEngine:
             self._need_leader()
             if fault == "out-of-sequence":
                 raise Conflict(OUT_OF_SEQUENCE, status=500)
-            if fault is None or fault.endswith("-after-commit"):
+            if self.sim.faults.commits(fault):
                 self.sim.control.update(service_id, version, spec.to_engine(), who="swarmroll")
-            if fault is not None:
-                raise self._failure("ServiceUpdate", fault)
-            return ()
+            if fault is None or fault in ("truncated", "malformed"):
+                # It was done; that the answer cannot be read does not undo it.
+                return ()
+            raise self._failure("ServiceUpdate", fault)
 
     # Watching
 
@@ -294,8 +298,13 @@ class SimEngine:
 
     def _begin(self, operation: str) -> str | None:
         self._requests += 1
-        self._pass(self.sim.timing.request)
         fault = self.sim.faults.take(operation)
+        slow = self.sim.slowness
+        if slow >= self._timeout and fault is None:
+            # Nobody waits that long; a write is carried out nevertheless.
+            fault = "timeout-after-commit" if operation in WRITES else "timeout"
+        else:
+            self._pass(self.sim.timing.request + slow)
         if fault is not None:
             self.sim.store.note("fault", operation, fault)
         return fault
@@ -310,7 +319,7 @@ class SimEngine:
         if clock.run_until(clock.now + limit, lambda: cluster.leader is not None):
             return
         if cluster.leader is None:
-            raise EngineUnavailable(f"{self.host}: {_NO_LEADER}", status=500)
+            raise EngineUnavailable(f"{self.host}: {NO_LEADER}", status=500)
 
     def _failure(self, operation: str, fault: str) -> EngineUnavailable:
         if fault.startswith("timeout"):

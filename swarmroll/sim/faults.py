@@ -4,16 +4,37 @@ from __future__ import annotations
 
 from collections import deque
 
-WRITES = frozenset({"ServiceUpdate"})
-READS = frozenset({"ServiceInspect", "TaskList", "NodeList", "DistributionInspect", "TaskLogs"})
+VERSIONED = frozenset({"ServiceUpdate", "NodeUpdate", "ConfigUpdate", "SecretUpdate"})
+WRITES = VERSIONED | {
+    f"{thing}{verb}"
+    for thing in ("Service", "Config", "Secret", "Network")
+    for verb in ("Create", "Delete")
+}
+READS = frozenset(
+    f"{thing}{verb}"
+    for thing in ("Service", "Task", "Node", "Config", "Secret", "Network", "Container")
+    for verb in ("List", "Inspect")
+) | {
+    "SystemPing",
+    "SystemInfo",
+    "SystemVersion",
+    "SwarmInspect",
+    "DistributionInspect",
+    "ServiceLogs",
+    "TaskLogs",
+    "ContainerLogs",
+}
 STREAMS = frozenset({"SystemEvents"})
 
 _LOST = frozenset({"reset-before-commit", "500", "503", "timeout"})
+_SPOILT = frozenset({"truncated", "malformed"})
 _KINDS = {
+    **dict.fromkeys(WRITES, _LOST | _SPOILT | {"reset-after-commit", "timeout-after-commit"}),
     **dict.fromkeys(
-        WRITES, _LOST | {"reset-after-commit", "timeout-after-commit", "out-of-sequence"}
+        VERSIONED,
+        _LOST | _SPOILT | {"reset-after-commit", "timeout-after-commit", "out-of-sequence"},
     ),
-    **dict.fromkeys(READS, _LOST | {"stale-read"}),
+    **dict.fromkeys(READS, _LOST | _SPOILT | {"stale-read"}),
     **dict.fromkeys(STREAMS, _LOST),
 }
 
@@ -27,6 +48,8 @@ class Faults:
     ``timeout``, ``timeout-after-commit``: likewise, after the whole request time-out.
     ``500``, ``503``: the engine says so, and nothing was carried out.
     ``out-of-sequence``: the engine says that the version is not the present one.
+    ``truncated``: the answer ends in the middle; a write was carried out.
+    ``malformed``: the answer is no JSON; a write was carried out.
     ``stale-read``: the answer is the one that the same request got the last time.
     """
 
@@ -61,6 +84,11 @@ class Faults:
             )
         waiting = self._waiting.setdefault(operation, deque())
         waiting.extend([None] * after + [name] * times)
+
+    @staticmethod
+    def commits(kind: str | None) -> bool:
+        """Whether a write that fails in this way was carried out all the same."""
+        return kind is None or kind.endswith("-after-commit") or kind in _SPOILT
 
     def take(self, operation: str) -> str | None:
         """How the request that is being made now fails, or None."""

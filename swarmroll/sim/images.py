@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from typing import TypedDict
 
@@ -84,12 +85,16 @@ class _Exception:
         return self.slots is None or slot in self.slots
 
 
+_MISSING = Behaviour(missing=True)
+
+
 class Images:
     """The images that the nodes and the registry have, by name."""
 
     def __init__(self) -> None:
         self._known: dict[str, Behaviour] = {}
         self._exceptions: dict[str, list[_Exception]] = {}
+        self._others = _MISSING
 
     def tell(
         self,
@@ -117,15 +122,19 @@ class Images:
         )
         self._exceptions.setdefault(name, []).insert(0, exception)
 
+    def tell_of_others(self, words: BehaviourWords) -> None:
+        """Say how images behave that nobody told of."""
+        self._others = Behaviour(**words)
+
     def knows(self, reference: str) -> bool:
         """Whether the image was told of."""
         return self._find(reference) is not None
 
     def behaviour(self, reference: str, hostname: str, slot: int | None) -> Behaviour:
-        """How it behaves there; an image that nobody told of is missing everywhere."""
+        """How it behaves there; an image that nobody told of is missing, unless said otherwise."""
         name = self._find(reference)
         if name is None:
-            return _MISSING
+            return self._others
         for exception in self._exceptions.get(name, ()):
             if exception.covers(hostname, slot):
                 return exception.behaviour
@@ -134,9 +143,12 @@ class Images:
     def digest(self, reference: str) -> str | None:
         """What the registry has for it now."""
         name = self._find(reference)
-        if name is None or self._known[name].missing:
-            return None
-        return self._known[name].digest
+        if name is None:
+            if self._others.missing:
+                return None
+            _, at, pinned = reference.partition("@")
+            return pinned if at else f"sha256:{hashlib.sha256(reference.encode()).hexdigest()}"
+        return None if self._known[name].missing else self._known[name].digest
 
     def _find(self, reference: str) -> str | None:
         if reference in self._known:
@@ -146,6 +158,3 @@ class Images:
         if digest and known is not None and known.digest in (None, digest):
             return name
         return None
-
-
-_MISSING = Behaviour(missing=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 from swarmroll.core.snapshot import TaskState
 from swarmroll.sim.clock import Scope
 from swarmroll.sim.nodes import SimNode
 from swarmroll.sim.orchestrator import Enforcer, Orchestrator
 from swarmroll.sim.reaper import Reaper
 from swarmroll.sim.scheduler import Scheduler
-from swarmroll.sim.services import SimService
+from swarmroll.sim.services import SimService, needs_port
 from swarmroll.sim.store import Store
 from swarmroll.sim.tasks import SimTask
 from swarmroll.sim.timing import Timing
@@ -93,7 +95,22 @@ class Leader:
         """Allot ports and addresses; a write of the service that nobody asked for."""
         self._allotting -= 1
         if service.id in self._store.services:
+            self._give_ports(service)
             self._store.service_written(service, "endpoint allotted")
+
+    def _give_ports(self, service: SimService) -> None:
+        """A free port from 30000 on for each that names none (manager/allocator)."""
+        ports = (service.spec.endpoint or {}).get("Ports") or ()
+        taken = {
+            port
+            for other in self._store.services.values()
+            if other is not service
+            for port in other.given_ports
+        }
+        wanted = sum(1 for port in ports if needs_port(port))
+        kept = service.given_ports[:wanted]
+        free = (port for port in range(30_000, 32_768) if port not in taken and port not in kept)
+        service.given_ports = (*kept, *itertools.islice(free, wanted - len(kept)))
 
     def _allocate_later(self, task: SimTask) -> None:
         self.scope.later(self._timing.allocate, self._allocate, task)

@@ -23,6 +23,7 @@ class SimNode:
         powered: Whether its engine runs; without power its containers are gone.
         linked: Whether it can reach the managers.
         session: Whether it is registered with the present leader.
+        skew: Seconds that its clock is ahead of the managers'.
         tasks: Every task that the swarm remembers for it, by id.
         unsent: Reports of its agent that no manager has heard yet, in order.
         active: Tasks here that the managers want (desired state at most COMPLETE).
@@ -36,7 +37,9 @@ class SimNode:
         "arch",
         "availability",
         "cpus",
+        "created_at",
         "engine_labels",
+        "engine_version",
         "failures",
         "free_cpus",
         "free_memory",
@@ -53,9 +56,11 @@ class SimNode:
         "powered",
         "role",
         "session",
+        "skew",
         "state",
         "tasks",
         "unsent",
+        "updated_at",
         "value",
         "version",
     )
@@ -69,6 +74,8 @@ class SimNode:
         addr: str,
         cpus: int = 8,
         memory: int = 16 * GIB,
+        engine_version: str = "28.5.2",
+        at: float = 0.0,
     ) -> None:
         self.id = node_id
         self.hostname = hostname
@@ -78,6 +85,10 @@ class SimNode:
         self.arch = "x86_64"
         self.labels: dict[str, str] = {}
         self.engine_labels: dict[str, str] = {}
+        self.engine_version = engine_version
+        self.created_at = at
+        self.updated_at = at
+        self.skew = 0.0
         self.state = NodeState.READY
         self.availability = Availability.ACTIVE
         self.message = ""
@@ -103,6 +114,11 @@ class SimNode:
     def reachable(self) -> bool:
         """Whether the agent and the leader hear each other."""
         return self.powered and self.linked and self.session
+
+    @property
+    def reachability(self) -> str:
+        """What the managers say of a manager."""
+        return "reachable" if self.powered and self.linked else "unreachable"
 
     @property
     def given_up(self) -> bool:
@@ -134,7 +150,8 @@ class SimNode:
                 os=self.os,
                 arch=self.arch,
                 addr=self.addr,
-                engine_version="28.5.2",
+                engine_version=self.engine_version,
+                updated_at=self.updated_at,
             )
         return self.value
 

@@ -322,6 +322,7 @@ class Enforcer:
                 task.message = "task rejected by constraint enforcer"
                 task.error = "assigned node no longer meets constraints"
                 task.state_at = self._store.clock.wall
+                task.skew = 0.0
                 self._store.task_written(task, "REJECTED by the constraint enforcer")
                 self._store.desired_changed(task)
 

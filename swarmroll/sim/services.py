@@ -6,7 +6,6 @@ from typing import Any
 
 from swarmroll.core.snapshot import Service, UpdateState, UpdateStatus
 from swarmroll.core.spec import ServiceSpec
-from swarmroll.sim.clock import EPOCH
 from swarmroll.sim.specs import Doc, StoredSpec
 from swarmroll.sim.stamps import stamp
 
@@ -21,6 +20,7 @@ class SimService:
         status: What the updater says; None when absent.
         version: Version index, from the cluster-wide counter.
         jobs: Job iteration, for services that are jobs.
+        given_ports: Published ports that the allocator chose, for ports that name none.
         states: Every update state that it has had, with its time; None where absent.
     """
 
@@ -28,6 +28,7 @@ class SimService:
         "_raw",
         "_value",
         "created_at",
+        "given_ports",
         "id",
         "jobs",
         "previous",
@@ -45,6 +46,7 @@ class SimService:
         self.status: UpdateStatus | None = None
         self.version = 0
         self.jobs = 0
+        self.given_ports: tuple[int, ...] = ()
         self.states: list[tuple[float, UpdateState | None]] = []
         self.created_at = at
         self.updated_at = at
@@ -56,13 +58,13 @@ class SimService:
         """Its name; a service is never renamed."""
         return self.spec.name
 
-    def touched(self, version: int, at: float) -> None:
-        """Take over a new version index."""
+    def touched(self, version: int, at: float, now: float) -> None:
+        """Take over a new version index; both times are now, by the wall and by the clock."""
         self.version = version
         self.updated_at = at
         state = None if self.status is None else self.status.state
         if not self.states or self.states[-1][1] is not state:
-            self.states.append((at - EPOCH, state))
+            self.states.append((now, state))
         self._raw = None
         self._value = None
 
@@ -75,7 +77,7 @@ class SimService:
                 "CreatedAt": stamp(self.created_at),
                 "UpdatedAt": stamp(self.updated_at),
                 "Spec": self.spec.doc,
-                "Endpoint": _endpoint(self.spec),
+                "Endpoint": self._endpoint(),
             }
             if self.previous is not None:
                 raw["PreviousSpec"] = self.previous.doc
@@ -85,6 +87,18 @@ class SimService:
                 raw["JobStatus"] = {"JobIteration": {"Index": self.jobs} if self.jobs else {}}
             self._raw = raw
         return self._raw
+
+    def _endpoint(self) -> Doc:
+        if self.spec.endpoint is None:
+            return {"Spec": {}}
+        endpoint: dict[str, Any] = {"Spec": self.spec.endpoint}
+        if ports := self.spec.endpoint.get("Ports"):
+            given = iter(self.given_ports)
+            endpoint["Ports"] = [
+                port if not needs_port(port) else {**port, "PublishedPort": next(given, 0)}
+                for port in ports
+            ]
+        return endpoint
 
     def seen(self) -> Service:
         """As the core sees it; built once for each change."""
@@ -120,10 +134,6 @@ def _status(status: UpdateStatus) -> dict[str, str]:
     return doc
 
 
-def _endpoint(spec: StoredSpec) -> Doc:
-    if spec.endpoint is None:
-        return {"Spec": {}}
-    endpoint: dict[str, Any] = {"Spec": spec.endpoint}
-    if spec.endpoint.get("Ports"):
-        endpoint["Ports"] = spec.endpoint["Ports"]
-    return endpoint
+def needs_port(port: Doc) -> bool:
+    """Whether the allocator chooses under which port of the nodes this one is published."""
+    return port.get("PublishMode") != "host" and not port.get("PublishedPort")

@@ -9,6 +9,8 @@ import attrs
 
 from swarmroll.core.constraints import Constraint
 from swarmroll.core.dirty import engine_form
+from swarmroll.errors import EngineError
+from swarmroll.sim.shapes import service_spec
 
 if TYPE_CHECKING:
     from swarmroll.sim.nodes import SimNode
@@ -67,6 +69,7 @@ class StoredSpec:
     Attributes:
         doc: The spec as an Engine-API document.
         version: SpecVersion, which no API shows; two posts of one spec differ in it.
+        encoded: The task template as JSON, once somebody has asked for it over HTTP.
         auth: Registry credentials stored with it (PullOptions), which no API shows either.
         compared_template: The task template as the engine compares it: what its JSON becomes.
         compared_endpoint: The endpoint spec likewise.
@@ -79,6 +82,7 @@ class StoredSpec:
         "compared_template",
         "constraints",
         "doc",
+        "encoded",
         "endpoint",
         "grace",
         "healthcheck",
@@ -103,6 +107,7 @@ class StoredSpec:
         self.version = version
         self.auth = auth
         self.cache: object = None
+        self.encoded: bytes | None = None
         self.name: str = doc["Name"]
         self.template: Doc = doc["TaskTemplate"]
         self.endpoint: Doc | None = doc.get("EndpointSpec")
@@ -154,32 +159,70 @@ def satisfies(spec: StoredSpec, node: SimNode) -> bool:
 
 def normalise(doc: Doc) -> dict[str, Any]:
     """
-    The spec as the engine gives it back: with a mode, and without what it cannot store.
+    The spec as the engine gives it back.
 
-    A Monitor of 0 is dropped; Runtime, ForceUpdate and Isolation are always there
-    (moby daemon/cluster/convert).
+    What its structs do not know or leave out when empty is gone, and what they do not leave empty
+    has its default (moby daemon/cluster/convert/service.go; see ``swarmroll.sim.shapes``).
+
+    Raises:
+        EngineError: A value of a wrong type, or more than one mode.
     """
-    stored = dict(doc)
-    stored.setdefault("Labels", {})
-    stored.setdefault("Mode", {"Replicated": {"Replicas": 1}})
-    if "Replicated" in stored["Mode"] and not stored["Mode"]["Replicated"]:
-        stored["Mode"] = {"Replicated": {"Replicas": 1}}
-    template = dict(stored.get("TaskTemplate") or {})
-    template.setdefault("ForceUpdate", 0)
+    stored = service_spec(doc)
+    mode = stored["Mode"]
+    if len(mode) > 1:
+        raise EngineError("must specify only one service mode", status=400)
+    if "ReplicatedJob" in mode:
+        concurrent = mode["ReplicatedJob"].setdefault("MaxConcurrent", 1)
+        mode["ReplicatedJob"].setdefault("TotalCompletions", concurrent)
+    elif not mode or "Replicated" in mode:
+        mode.setdefault("Replicated", {}).setdefault("Replicas", 1)
+    template = stored["TaskTemplate"]
     template.setdefault("Runtime", "container")
-    if "ContainerSpec" in template and "Isolation" not in template["ContainerSpec"]:
-        template["ContainerSpec"] = {**template["ContainerSpec"], "Isolation": "default"}
-    stored["TaskTemplate"] = template
+    if (container := template.get("ContainerSpec")) is not None:
+        container["Isolation"] = container.get("Isolation") or "default"
+    if (policy := template.get("RestartPolicy")) is not None:
+        policy.setdefault("Condition", "any")
+        policy.setdefault("MaxAttempts", 0)
     for key in ("UpdateConfig", "RollbackConfig"):
-        config = stored.get(key)
-        if config is not None:
-            kept = {name: value for name, value in config.items() if name != "Monitor" or value}
-            kept.setdefault("Parallelism", 0)
-            kept["FailureAction"] = kept.get("FailureAction") or "pause"
-            kept.setdefault("MaxFailureRatio", 0)
-            kept["Order"] = kept.get("Order") or "stop-first"
-            stored[key] = kept
+        if (config := stored.get(key)) is not None:
+            config.setdefault("FailureAction", "pause")
+            config["Order"] = config["Order"] or "stop-first"
+    if (endpoint := stored.get("EndpointSpec")) is not None:
+        endpoint.setdefault("Mode", "vip")
+        for port in endpoint.get("Ports") or ():
+            port.setdefault("Protocol", "tcp")
+            port.setdefault("PublishMode", "ingress")
     return stored
+
+
+def with_defaults(doc: Doc) -> dict[str, Any]:
+    """
+    A stored spec with the defaults merged in, as ``insertDefaults=true`` gives it.
+
+    Swarmkit api/defaults/service.go, InterpolateService. What is written back from it differs
+    from what was stored, and rolls every task.
+    """
+    template = dict(doc["TaskTemplate"])
+    if (container := template.get("ContainerSpec")) is not None:
+        template["ContainerSpec"] = {"StopGracePeriod": 10 * NANO, "DNSConfig": {}, **container}
+    template.setdefault("Resources", {})
+    policy = template.get("RestartPolicy")
+    if policy is None:
+        policy = {"Condition": "any", "MaxAttempts": 0}
+    template["RestartPolicy"] = {"Delay": 5 * NANO, **policy}
+    template.setdefault("Placement", {})
+    full = {**doc, "TaskTemplate": template}
+    for key in ("UpdateConfig", "RollbackConfig"):
+        config = doc.get(key)
+        if config is None:
+            config = {
+                "Parallelism": 1,
+                "FailureAction": "pause",
+                "MaxFailureRatio": 0,
+                "Order": "stop-first",
+            }
+        full[key] = {"Monitor": 5 * NANO, **config}
+    return full
 
 
 def _mode(mode: Doc | None) -> tuple[str, int]:

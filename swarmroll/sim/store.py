@@ -13,7 +13,9 @@ from typing import NamedTuple, Protocol
 
 from swarmroll.core.snapshot import TaskState
 from swarmroll.sim.clock import VirtualClock
+from swarmroll.sim.events import Events
 from swarmroll.sim.nodes import SimNode
+from swarmroll.sim.objects import Blob, SimNetwork
 from swarmroll.sim.services import SimService
 from swarmroll.sim.specs import StoredSpec
 from swarmroll.sim.tasks import SimTask
@@ -70,8 +72,10 @@ class Store:
         self.names: dict[str, str] = {}
         self.nodes: dict[str, SimNode] = {}
         self.tasks: dict[str, SimTask] = {}
-        self.secrets: dict[str, str] = {}
-        self.configs: dict[str, str] = {}
+        self.secrets: dict[str, Blob] = {}
+        self.configs: dict[str, Blob] = {}
+        self.networks: dict[str, SimNetwork] = {}
+        self.events = Events()
         self.trace: list[Happening] = []
         self.leader: Listener | None = None
         self.desired_changed: Callable[[SimTask], None] = _nobody
@@ -107,10 +111,11 @@ class Store:
 
     def service_written(self, service: SimService, what: str, *, action: str = "update") -> None:
         """Say that a service was changed."""
-        service.touched(self.counted(), self.clock.wall)
+        service.touched(self.counted(), self.clock.wall, self.clock.now)
         self.note("service", service.name, what)
         if self.leader is not None:
             self.leader.service_changed(service)
+        self.events.service(service, action, self.clock.wall)
         self.hint(service.id, action)
 
     def remove_service(self, service: SimService) -> None:
@@ -121,6 +126,7 @@ class Store:
         self.note("service", service.name, "removed")
         if self.leader is not None:
             self.leader.service_removed(service)
+        self.events.service(service, "remove", self.clock.wall)
         self.hint(service.id, "remove")
 
     # Tasks
@@ -153,7 +159,7 @@ class Store:
 
     def task_written(self, task: SimTask, what: str) -> None:
         """Say that a task was changed."""
-        self.counted()
+        task.version = self.counted()
         task.updated_at = self.clock.wall
         task.value = None
         if task.node is not None:
@@ -199,9 +205,10 @@ class Store:
 
     # Nodes
 
-    def node_written(self, node: SimNode, what: str) -> None:
+    def node_written(self, node: SimNode, what: str, *, action: str = "update") -> None:
         """Say that a node was changed."""
         node.version = self.counted()
+        node.updated_at = self.clock.wall
         node.value = None
         self.note("node", node.hostname, what)
         for task in node.tasks.values():
@@ -211,7 +218,16 @@ class Store:
                 self.moving.discard(task.id)
         if self.leader is not None:
             self.leader.node_changed(node)
+        self.events.node(node, action, self.clock.wall)
         self.hint("", "node")
+
+    def tell_of(self, node: SimNode) -> None:
+        """Say what a change of leader did to a node, which is no write of its own."""
+        if self.events.node_changed(node):
+            node.version = self.counted()
+            node.updated_at = self.clock.wall
+            node.value = None
+            self.events.node(node, "update", self.clock.wall)
 
 
 def _nobody(_: SimTask) -> None: ...

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import base64
+import math
 import random
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from swarmroll.core.snapshot import Availability, NodeState, Service, Task, UpdateState
 from swarmroll.core.spec import ServiceSpec
 from swarmroll.journal.memory import MemoryJournal
+from swarmroll.sim import versions
 from swarmroll.sim.agent import KILLED, Agents
 from swarmroll.sim.clock import VirtualClock
 from swarmroll.sim.cluster import Cluster
-from swarmroll.sim.control import Control, remove_reference
+from swarmroll.sim.control import Control
 from swarmroll.sim.documents import service_document
 from swarmroll.sim.engine import SimEngine, template
+from swarmroll.sim.events import Event
 from swarmroll.sim.faults import Faults
 from swarmroll.sim.images import BehaviourWords, Images
 from swarmroll.sim.inline import InlineExecutor
 from swarmroll.sim.nodes import SimNode
+from swarmroll.sim.objects import Objects
+from swarmroll.sim.pump import Pump
+from swarmroll.sim.server import Server
 from swarmroll.sim.store import Happening, Store
 from swarmroll.sim.tasks import SimTask
 from swarmroll.sim.timing import Timing
@@ -46,37 +57,70 @@ class NodeHandle:
         return self._node.id
 
     @property
+    def hostname(self) -> str:
+        """The node's name."""
+        return self._node.hostname
+
+    @property
     def state(self) -> NodeState:
         """What the managers think of it now."""
         return self._node.state
 
+    @property
+    def leads(self) -> bool:
+        """Whether it is the leader now."""
+        return self._node.leader
+
     def down(self) -> None:
         """Its power fails: containers end, and after some heartbeats it is found to be down."""
-        self._sim.cluster.disconnect(self._node, power=True)
+        with self._sim.moment():
+            self._sim.cluster.disconnect(self._node, power=True)
 
     def cut_off(self) -> None:
         """It cannot reach the managers; its containers go on."""
-        self._sim.cluster.disconnect(self._node, power=False)
+        with self._sim.moment():
+            self._sim.cluster.disconnect(self._node, power=False)
 
     def up(self) -> None:
         """Power and network are back."""
-        self._sim.cluster.reconnect(self._node)
+        with self._sim.moment():
+            self._sim.cluster.reconnect(self._node)
 
     def drain(self) -> None:
         """Its tasks are to leave it."""
-        self._sim.cluster.set_availability(self._node, Availability.DRAIN)
+        self._set(Availability.DRAIN)
 
     def pause(self) -> None:
         """It gets no new tasks."""
-        self._sim.cluster.set_availability(self._node, Availability.PAUSE)
+        self._set(Availability.PAUSE)
 
     def activate(self) -> None:
         """It may be used again."""
-        self._sim.cluster.set_availability(self._node, Availability.ACTIVE)
+        self._set(Availability.ACTIVE)
+
+    def _set(self, availability: Availability) -> None:
+        with self._sim.moment():
+            self._sim.cluster.set_availability(self._node, availability)
 
     def label(self, **labels: str | None) -> None:
         """Add node labels; None removes one."""
-        self._sim.cluster.set_labels(self._node, labels)
+        with self._sim.moment():
+            self._sim.cluster.set_labels(self._node, labels)
+
+    def clock_off(self, seconds: float) -> None:
+        """
+        Its clock is wrong by so much, ahead or (negative) behind.
+
+        Its agent's reports bear that time; when tasks were made and written, the managers say.
+
+        Raises:
+            ValueError: No number of seconds.
+        """
+        if not math.isfinite(seconds):
+            raise ValueError(f"clock_off: seconds must be a number, got {seconds}")
+        with self._sim.moment():
+            self._node.skew = float(seconds)
+            self._sim.store.note("node", self._node.hostname, f"clock off by {seconds:+g} s")
 
 
 class SimSwarm:
@@ -86,15 +130,26 @@ class SimSwarm:
     Nothing happens unless time moves: by ``run``, ``settle``, and by whatever waits or asks
     through an engine made here. The same calls on the same seed give the same ``trace``.
 
+    With ``serve=True`` time moves by itself as well, and the real Engine API is served at ``url``
+    and ``tcp_url`` to any Docker client. ``run``, ``settle`` and ``run_until`` still jump ahead;
+    ``wait_until`` waits as a bystander does.
+
     Args:
         nodes: Number of nodes, managers included; they are called ``node-1``, ``node-2``, ...
         managers: How many of them, the first ones, are managers.
         seed: Of everything that is left to chance.
         timing: How long things take.
         history: Tasks kept per slot (TaskHistoryRetentionLimit).
+        serve: Whether to serve the Engine API.
+        speed: Virtual seconds in a real one, where it is served.
+        api_version: The newest API version that is served, "1.41" to "1.51"; the engine's own
+            version goes with it.
+        socket: Path of the unix socket; one in a new directory, if not given.
+        port: TCP port on the loopback interface; 0 takes any.
 
     Raises:
-        ValueError: A number of nodes or managers that makes no swarm.
+        ValueError: A number of nodes or managers that makes no swarm, a speed at which time would
+            stand still, an API version that no engine here speaks.
     """
 
     def __init__(
@@ -105,30 +160,53 @@ class SimSwarm:
         seed: int = 7,
         timing: Timing | None = None,
         history: int = 5,
+        serve: bool = False,
+        speed: float = 1.0,
+        api_version: str = versions.NEWEST,
+        socket: str | Path | None = None,
+        port: int = 0,
     ) -> None:
         if nodes < 1:
             raise ValueError(f"SimSwarm: nodes must be at least 1, got {nodes}")
         if not 1 <= managers <= nodes:
             raise ValueError(f"SimSwarm: managers must be 1 to {nodes}, got {managers}")
-        self.lock = threading.RLock()
-        self.clock = VirtualClock()
+        if not 0 < speed < math.inf:
+            raise ValueError(f"SimSwarm: speed must be more than 0, got {speed}")
+        self.speed = speed
+        self.release = versions.release(api_version)
+        self.history = history
+        self.lock = threading.Condition(threading.RLock())
+        # A served swarm lives in our time, as those do who look at it.
+        self.clock = VirtualClock(time.time()) if serve else VirtualClock()
         self.timing = Timing() if timing is None else timing
         self.images = Images()
         self.faults = Faults()
         rng = random.Random(seed)
         self.store = Store(self.clock, rng)
-        self.control = Control(self.store)
+        self.objects = Objects(self.store)
+        self.control = Control(self.store, self.objects)
         self.events_flow = True
+        self.stream_broken = False
         self.unbroken_since = 0.0
+        self.slowness = 0.0
+        self._late = 0.0
         self._engines: list[SimEngine] = []
         self._conditions: list[tuple[Callable[[], bool], Callable[[], object]]] = []
         self._journal: Journal | None = None
+        self.pump: Pump | None = None
+        self._server: Server | None = None
+        self.objects.begin()
         agents = self.agents = Agents(self.store, self.images, self.timing)
         for number in range(1, nodes + 1):
             self._make_node("manager" if number <= managers else "worker")
         self.cluster = Cluster(self.store, agents, self.timing, rng, history)
         self.store.hint = self._hint
+        self.store.events.publish = self._publish
         self.cluster.begin()
+        if serve:
+            self.pump = Pump(self.clock, self.lock, speed)
+            self._server = Server(self, socket=socket, port=port)
+            self.pump.start()
 
     def __enter__(self) -> Self:
         """Nothing needs to be opened."""
@@ -140,14 +218,31 @@ class SimSwarm:
         exc: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close."""
-        self.close()
+        """Close; what the body raised is not hidden by why the swarm had stopped."""
+        try:
+            self.close()
+        except RuntimeError:
+            if exc is None:
+                raise
 
     def close(self) -> None:
-        """Close the engines that were made here; a second call does nothing."""
+        """
+        Close the engines that were made here, and the served door; a second call does nothing.
+
+        Raises:
+            RuntimeError: What was to be done at some time (``at``) had failed, and with it the
+                served swarm.
+        """
         for engine in self._engines:
             engine.close()
         self._engines.clear()
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
+        pump, self.pump = self.pump, None
+        if pump is not None:
+            pump.stop()
+            pump.check()
 
     @property
     def now(self) -> float:
@@ -158,6 +253,41 @@ class SimSwarm:
     def trace(self) -> Sequence[Happening]:
         """Everything that happened, in order."""
         return self.store.trace
+
+    @property
+    def url(self) -> str:
+        """
+        Where the Engine API is served: ``unix://`` and the path of the socket.
+
+        Raises:
+            RuntimeError: It is not served.
+        """
+        return self.server.url
+
+    @property
+    def tcp_url(self) -> str:
+        """
+        Where the Engine API is served on the loopback interface: ``tcp://127.0.0.1:`` and port.
+
+        Raises:
+            RuntimeError: It is not served.
+        """
+        return self.server.tcp_url
+
+    @contextmanager
+    def moment(self) -> Iterator[None]:
+        """The swarm to oneself, at this moment; where it is served, others wait."""
+        with self.lock:
+            pump = self.pump
+            if pump is None:
+                yield
+                return
+            pump.catch_up()
+            pump.check()
+            try:
+                yield
+            finally:
+                self.lock.notify_all()
 
     # Setting the scene
 
@@ -182,9 +312,20 @@ class SimSwarm:
             ValueError: A node that does not exist, or a negative time.
             TypeError: A word that no image understands.
         """
-        if on_nodes is not None:
-            on_nodes = [self._node(hostname).hostname for hostname in on_nodes]
-        self.images.tell(name, behaviour, on_nodes=on_nodes, on_slots=on_slots)
+        with self.moment():
+            if on_nodes is not None:
+                on_nodes = [self._node(hostname).hostname for hostname in on_nodes]
+            self.images.tell(name, behaviour, on_nodes=on_nodes, on_slots=on_slots)
+
+    def any_image(self, **behaviour: Unpack[BehaviourWords]) -> None:
+        """
+        Let images that nobody told of be there as well, instead of missing.
+
+        Args:
+            **behaviour: Fields of ``Behaviour``.
+        """
+        with self.moment():
+            self.images.tell_of_others(behaviour)
 
     def create_service(
         self,
@@ -213,14 +354,23 @@ class SimSwarm:
         elif shorthand or image is not None:
             raise ValueError("create_service: give a spec or shorthand words, not both")
         spec = {**spec, "Name": name}
-        container = (spec.get("TaskTemplate") or {}).get("ContainerSpec") or {}
-        used = container.get("Image", "")
-        if used and not self.images.knows(used):
-            self.image(used)
-        service = self.control.create(spec)
-        if settle and not self.clock.running:
-            self.settle(settle)
-        return service.seen()
+        template = spec.get("TaskTemplate") or {}
+        used = (template.get("ContainerSpec") or {}).get("Image", "")
+        with self.moment():
+            if used and not self.images.knows(used):
+                self.image(used)
+            if image is not None:
+                self._make_networks(shorthand.get("networks", ()))
+            service = self.control.create(spec)
+            if settle and not self.clock.running:
+                self.settle(settle)
+            return service.seen()
+
+    def _make_networks(self, names: Iterable[str]) -> None:
+        known = {network.name for network in self.store.networks.values()}
+        for name in names:
+            if name not in known:
+                self.network(name)
 
     def add_node(self, *, role: str = "worker") -> NodeHandle:
         """
@@ -231,34 +381,75 @@ class SimSwarm:
         """
         if role not in ("manager", "worker"):
             raise ValueError(f"add_node: role must be manager or worker, got {role!r}")
-        node = self._make_node(role)
-        self.store.node_written(node, "joined")
-        return NodeHandle(self, node)
+        with self.moment():
+            node = self._make_node(role)
+            self.store.node_written(node, "joined", action="create")
+            return NodeHandle(self, node)
 
-    def secret(self, name: str) -> str:
-        """Make a secret known; returns its id."""
-        key = self.store.identity()
-        self.store.secrets[key] = name
-        return key
+    def secret(
+        self, name: str, data: bytes = b"secret", *, labels: Mapping[str, str] | None = None
+    ) -> str:
+        """Create a secret; returns its id."""
+        return self._blob("secret", name, data, labels)
+
+    def config(
+        self, name: str, data: bytes = b"config", *, labels: Mapping[str, str] | None = None
+    ) -> str:
+        """Create a config; returns its id."""
+        return self._blob("config", name, data, labels)
+
+    def network(self, name: str, **words: Any) -> str:
+        """
+        Create a network; returns its id.
+
+        Args:
+            name: The network's name.
+            **words: Other keys of the Engine API's request, as ``Attachable=True``.
+        """
+        with self.moment():
+            return self.objects.create_network({"Name": name, "Driver": "overlay", **words}).id
 
     def remove_secret(self, name: str) -> None:
         """Remove a secret, as the engine allows it or refuses."""
-        remove_reference(self.store, "Secret", name)
+        with self.moment():
+            self.objects.remove("secret", name)
+
+    def remove_config(self, name: str) -> None:
+        """Remove a config, as the engine allows it or refuses."""
+        with self.moment():
+            self.objects.remove("config", name)
+
+    def remove_network(self, name: str) -> None:
+        """Remove a network, as the engine allows it or refuses."""
+        with self.moment():
+            self.objects.remove_network(name)
+
+    def _blob(self, kind: str, name: str, data: bytes, labels: Mapping[str, str] | None) -> str:
+        doc = {
+            "Name": name,
+            "Labels": dict(labels or {}),
+            "Data": base64.b64encode(data).decode(),
+        }
+        with self.moment():
+            return self.objects.create(kind, doc).id
 
     # Looking on, without taking time
 
     def service(self, name: str) -> Service:
         """A service as it is stored now."""
-        return self.control.find(name).seen()
+        with self.moment():
+            return self.control.find(name).seen()
 
     def tasks(self, name: str) -> tuple[Task, ...]:
         """Every task of a service that is remembered."""
-        service = self.control.find(name)
-        return tuple(task.seen(template) for task in self.store.tasks_of(service.id))
+        with self.moment():
+            service = self.control.find(name)
+            return tuple(task.seen(template) for task in self.store.tasks_of(service.id))
 
     def update_states(self, name: str) -> list[tuple[float, UpdateState | None]]:
         """Every update state that a service has had, with its time; None where absent."""
-        return list(self.control.find(name).states)
+        with self.moment():
+            return list(self.control.find(name).states)
 
     # Misfortune
 
@@ -283,34 +474,93 @@ class SimSwarm:
             health_bypass: Containers that are not healthy yet are reported as running, as was
                 seen after changes of leader.
         """
-        self.cluster.depose(election=election, power=power, health_bypass=health_bypass)
+        if election is not None and election < 0:
+            raise ValueError(f"change_leader: election must be at least 0, got {election}")
+        with self.moment():
+            self.cluster.depose(election=election, power=power, health_bypass=health_bypass)
 
     def fail_next(self, operation: str, kind: str | int, *, times: int = 1, after: int = 0) -> None:
         """Let coming requests fail: see ``Faults``."""
-        self.faults.add(operation, kind, times=times, after=after)
+        with self.moment():
+            self.faults.add(operation, kind, times=times, after=after)
+
+    def slow(self, seconds: float) -> None:
+        """
+        From now on the engine takes so much longer for every request; 0 ends it.
+
+        Raises:
+            ValueError: A negative time.
+        """
+        if seconds < 0:
+            raise ValueError(f"slow: seconds must be at least 0, got {seconds}")
+        with self.moment():
+            self.slowness = seconds
+            self.store.note("fault", "engine", f"slower by {seconds:g} s")
 
     def events_off(self) -> None:
-        """No event reaches anybody."""
-        self.events_flow = False
+        """
+        No event reaches anybody.
+
+        In process the stream is known to be broken; a served one stays open, and is silent.
+        """
+        with self.moment():
+            self.events_flow = False
 
     def events_on(self) -> None:
         """Events are delivered again; what happened meanwhile is lost."""
-        self.events_flow = True
-        self.unbroken_since = self.now
+        with self.moment():
+            self.events_flow = True
+            self.stream_broken = False
+            self.unbroken_since = self.now
+
+    def events_late(self, seconds: float) -> None:
+        """
+        From now on every event arrives so much later; 0 ends it.
+
+        Raises:
+            ValueError: A negative time.
+        """
+        if seconds < 0:
+            raise ValueError(f"events_late: seconds must be at least 0, got {seconds}")
+        with self.moment():
+            self._late = seconds
 
     def break_events(self, seconds: float = 1.0) -> None:
-        """The event stream breaks, and is there again after a while."""
-        self.events_off()
-        self.store.note("fault", "SystemEvents", "broken")
-        self.clock.later(seconds, self.events_on)
+        """
+        The event stream breaks, and is there again after a while.
+
+        Raises:
+            ValueError: A negative time.
+        """
+        if seconds < 0:
+            raise ValueError(f"break_events: seconds must be at least 0, got {seconds}")
+        with self.moment():
+            self.events_off()
+            self.stream_broken = True
+            self.store.note("fault", "SystemEvents", "broken")
+            self.clock.later(seconds, self.events_on)
+            if self._server is not None:
+                self._server.break_streams()
 
     def kill_container(self, name: str, slot: int, *, exit_code: int = KILLED) -> None:
-        """Somebody kills the container that runs in a slot."""
-        self.agents.exited(self._running(name, slot), exit_code)
+        """
+        Somebody kills the container that runs in a slot.
+
+        Raises:
+            ValueError: None runs there.
+        """
+        with self.moment():
+            self.agents.exited(self._running(name, slot), exit_code)
 
     def make_unhealthy(self, name: str, slot: int) -> None:
-        """The container that runs in a slot turns unhealthy."""
-        self.agents.unhealthy(self._running(name, slot))
+        """
+        The container that runs in a slot turns unhealthy.
+
+        Raises:
+            ValueError: None runs there.
+        """
+        with self.moment():
+            self.agents.unhealthy(self._running(name, slot))
 
     # Somebody else
 
@@ -323,48 +573,70 @@ class SimSwarm:
             change: From the present spec to the new one.
             words: ``image=`` in place of a change, or in addition to it.
         """
-        service = self.control.find(name)
-        spec = service.seen().spec
-        wanted: ServiceSpec | Mapping[str, Any] = spec if change is None else change(spec)
-        doc = wanted.to_engine() if isinstance(wanted, ServiceSpec) else dict(wanted)
         image = words.pop("image", None)
         if words:
             raise TypeError(f"update_service: unknown words {', '.join(words)}")
-        if image is not None:
-            template = doc["TaskTemplate"]
-            container = {**template["ContainerSpec"], "Image": image}
-            doc = {**doc, "TaskTemplate": {**template, "ContainerSpec": container}}
-        self.control.update(service.id, service.version, doc, who="somebody")
+        with self.moment():
+            service = self.control.find(name)
+            spec = service.seen().spec
+            wanted: ServiceSpec | Mapping[str, Any] = spec if change is None else change(spec)
+            doc = wanted.to_engine() if isinstance(wanted, ServiceSpec) else dict(wanted)
+            if image is not None:
+                template = doc["TaskTemplate"]
+                container = {**template["ContainerSpec"], "Image": image}
+                doc = {**doc, "TaskTemplate": {**template, "ContainerSpec": container}}
+            self.control.update(service.id, service.version, doc, who="somebody")
 
     def rollback_service(self, name: str) -> None:
         """Somebody else asks for ``docker service rollback``."""
-        service = self.control.find(name)
-        self.control.update(
-            service.id, service.version, service.spec.doc, rollback="previous", who="somebody"
-        )
+        with self.moment():
+            service = self.control.find(name)
+            self.control.update(
+                service.id, service.version, service.spec.doc, rollback="previous", who="somebody"
+            )
 
     def scale(self, name: str, replicas: int) -> None:
-        """Somebody else scales a service."""
+        """
+        Somebody else scales a service.
+
+        Raises:
+            ValueError: Less than no replicas.
+        """
+        if replicas < 0:
+            raise ValueError(f"scale: replicas must be at least 0, got {replicas}")
         self.update_service(
             name, lambda spec: {**spec.to_engine(), "Mode": {"Replicated": {"Replicas": replicas}}}
         )
 
     def remove_service(self, name: str) -> None:
         """Somebody else removes a service."""
-        self.control.remove(self.control.find(name))
+        with self.moment():
+            self.control.remove(self.control.find(name))
 
     # Time
 
     def run(self, seconds: float) -> None:
-        """Let so much time pass."""
+        """
+        Let so much time pass.
+
+        Raises:
+            ValueError: A negative time.
+        """
         if seconds < 0:
             raise ValueError(f"run: seconds must be at least 0, got {seconds}")
-        with self.lock:
+        with self.moment():
             self.clock.run_until(self.now + seconds)
 
     def run_until(self, condition: Callable[[], bool], limit: float = 3600.0) -> bool:
-        """Let time pass until something is so; False when the limit came first."""
-        with self.lock:
+        """
+        Let time pass until something is so; False when the limit came first.
+
+        Raises:
+            ValueError: A negative time.
+        """
+        if limit < 0:
+            raise ValueError(f"run_until: limit must be at least 0, got {limit}")
+        with self.moment():
             return self.clock.run_until(self.now + limit, condition) or condition()
 
     def settle(self, limit: float = 600.0) -> bool:
@@ -373,8 +645,31 @@ class SimSwarm:
 
         Returns:
             False when the limit came first: something crashes again and again, or waits.
+
+        Raises:
+            ValueError: A negative time.
         """
         return self.run_until(self._settled, limit)
+
+    def wait_until(self, condition: Callable[[], bool], timeout: float = 30.0) -> bool:
+        """
+        Wait, in real time, until something is so; only where the swarm is served.
+
+        Args:
+            condition: Asked whenever something has happened in the swarm.
+            timeout: Real seconds.
+
+        Returns:
+            False when the time was over.
+
+        Raises:
+            RuntimeError: The swarm is not served: nothing would ever happen.
+        """
+        pump = self.pump
+        if pump is None:
+            raise RuntimeError("wait_until: time passes by itself only with SimSwarm(serve=True)")
+        with self.lock:
+            return pump.wait_for(condition, timeout)
 
     def at(self, when: float | Callable[[], bool], do: Callable[[], object]) -> None:
         """
@@ -383,18 +678,27 @@ class SimSwarm:
         Raises:
             ValueError: That time has passed.
         """
-        if callable(when):
-            self._conditions.append((when, do))
-            if self._check_conditions not in self.clock.hooks:
-                self.clock.hooks.append(self._check_conditions)
-            return
-        if when < self.now:
-            raise ValueError(f"at: {when:g} s has passed, it is {self.now:g} s")
-        self.clock.later(when - self.now, do)
+        with self.moment():
+            if callable(when):
+                if self._check_conditions not in self.clock.hooks:
+                    self.clock.hooks.append(self._check_conditions)
+                self._conditions.append((when, do))
+                return
+            if when < self.now:
+                raise ValueError(f"at: {when:g} s has passed, it is {self.now:g} s")
+            self.clock.later(when - self.now, do)
 
     def after(self, seconds: float, do: Callable[[], object]) -> None:
-        """Do something when so much time has passed from now."""
-        self.at(self.now + seconds, do)
+        """
+        Do something when so much time has passed from now.
+
+        Raises:
+            ValueError: A negative time.
+        """
+        if seconds < 0:
+            raise ValueError(f"after: seconds must be at least 0, got {seconds}")
+        with self.moment():
+            self.at(self.now + seconds, do)
 
     # The doors
 
@@ -443,8 +747,37 @@ class SimSwarm:
     def _hint(self, service_id: str, action: str) -> None:
         if action == "leader":
             self.unbroken_since = self.now
+        everybody = action in ("node", "leader")
         for engine in self._engines:
-            engine.hint(service_id, everybody=action in ("node", "leader"))
+            if self._late:
+                late = partial(engine.hint, service_id, everybody=everybody)
+                self.clock.later(self._late, late)
+            else:
+                engine.hint(service_id, everybody=everybody)
+
+    def _publish(self, event: Event) -> None:
+        if not self.events_flow:
+            return
+        followed = self._server is not None and self._server.followed
+        if followed and self.faults.take("SystemEvents") is not None:
+            self.break_events()
+            return
+        if self._late:
+            self.clock.later(self._late, self.store.events.deliver, event)
+        else:
+            self.store.events.deliver(event)
+
+    @property
+    def server(self) -> Server:
+        """
+        The served door.
+
+        Raises:
+            RuntimeError: There is none.
+        """
+        if self._server is None:
+            raise RuntimeError("the Engine API is served only with SimSwarm(serve=True)")
+        return self._server
 
     def _make_node(self, role: str) -> SimNode:
         number = len(self.store.nodes) + 1
@@ -453,8 +786,11 @@ class SimSwarm:
             hostname=f"node-{number}",
             role=role,
             addr=f"10.0.{number // 250}.{number % 250 + 1}",
+            engine_version=self.release.engine,
+            at=self.clock.wall,
         )
         self.store.nodes[node.id] = node
+        self.store.events.know(node)
         return node
 
     def _node(self, hostname: str) -> SimNode:

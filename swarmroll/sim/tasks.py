@@ -28,6 +28,8 @@ class SimTask:
         local: How far the agent has come, which the managers may not have heard yet.
         told: The desired state that the agent knows.
         stopping: Whether the agent has begun to stop it.
+        state_at: When it came to this state, by the managers' clock.
+        skew: What the clock of the node that reported it adds to that.
         container: Timers of its container; they end with it.
     """
 
@@ -46,6 +48,7 @@ class SimTask:
         "message",
         "node",
         "service_id",
+        "skew",
         "slot",
         "spec",
         "state",
@@ -54,6 +57,7 @@ class SimTask:
         "told",
         "updated_at",
         "value",
+        "version",
     )
 
     def __init__(
@@ -84,6 +88,8 @@ class SimTask:
         self.created_at = at
         self.updated_at = at
         self.state_at = at
+        self.skew = 0.0
+        self.version = 0
         self.in_store = True
         self.counted_active = False
         self.counted_holding = False
@@ -133,7 +139,7 @@ class SimTask:
                 state=self.state,
                 desired=self.desired,
                 created_at=self.created_at,
-                state_at=self.state_at,
+                state_at=self.state_at + self.skew,
                 message=self.message,
                 error=self.error,
                 exit_code=self.exit_code,

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
 
 from swarmroll.core.snapshot import Task, TaskState
 from swarmroll.sim import SimSwarm
+from tests.sim.http import Http
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """A client that was not tried must not go unnoticed."""
+    if shutil.which("docker") is None:
+        text = "NO DOCKER CLI HERE: the simulated swarm was not tested with it"
+        terminalreporter.write_line(text, red=True)
 
 
 class Web:
@@ -77,3 +86,18 @@ def sim() -> Iterator[SimSwarm]:
 @pytest.fixture
 def web(sim: SimSwarm) -> Web:
     return Web(sim)
+
+
+@pytest.fixture
+def served() -> Iterator[SimSwarm]:
+    """Behind the Engine API, fifty times as fast as life."""
+    with SimSwarm(nodes=3, managers=1, seed=7, serve=True, speed=50) as swarm:
+        swarm.image("app:1", digest=f"sha256:{'1' * 64}", logs=("one", "two", "three"))
+        swarm.image("app:2", digest=f"sha256:{'2' * 64}")
+        swarm.image("bad:1", crashes_after=0.6)
+        yield swarm
+
+
+@pytest.fixture
+def http(served: SimSwarm) -> Http:
+    return Http(served)

@@ -181,7 +181,7 @@ def test_a_stale_read_repeats_the_answer_of_the_last_time(engine: SimEngine) -> 
 @pytest.mark.parametrize(
     ("operation", "kind", "words"),
     [
-        ("ServiceDelete", "500", "operation must be one of"),
+        ("ServiceExplode", "500", "operation must be one of"),
         ("ServiceUpdate", "stale-read", "ServiceUpdate can fail as"),
         ("TaskList", "explosion", "TaskList can fail as"),
     ],

@@ -266,7 +266,7 @@ def test_a_rollback_config_is_not_validated(sim: SimSwarm) -> None:
 def test_names_are_unique(sim: SimSwarm) -> None:
     """HTTP 409."""
     sim.create_service("web", image="app:1")
-    with pytest.raises(EngineError, match="service web already exists") as e:
+    with pytest.raises(EngineError, match="name conflicts with an existing object") as e:
         sim.create_service("web", image="app:1")
     assert e.value.status == 409
 

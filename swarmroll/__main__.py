@@ -1,0 +1,5 @@
+"""``python -m swarmroll``: the command line."""
+
+from swarmroll.cli import main
+
+main()
