@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from swarmroll.core.backward import go_back
 from swarmroll.core.commands import Decision
 from swarmroll.core.estimate import update_seconds
@@ -14,7 +16,7 @@ from swarmroll.core.standing import hold_engine, tell_to_go_on
 from swarmroll.core.state import Purpose, State
 from swarmroll.core.turn import Turn
 from swarmroll.core.units import duration_text
-from swarmroll.core.writes import refused
+from swarmroll.core.writes import judge_spec, refused
 
 ENGINE_ACTS_FIRST = 2.0
 """Seconds that the engine gets to act on a failure that it should count."""
@@ -28,6 +30,10 @@ def refused_write(turn: Turn) -> Decision | None:
     intent = refused(turn)
     if intent is None:
         return None
+    # What follows may write: not over what somebody else wrote meanwhile.
+    forced = judge_spec(turn)
+    if forced is not None:
+        return forced
     reason = f"the engine refused the spec: {intent.answer}"
     match intent.purpose:
         case Purpose.STEP if turn.state.expected is None:

@@ -252,8 +252,8 @@ class Driver:
         for write in writes:
             if state.phase in GOING_BACK:
                 assert write.purpose in (Purpose.PUT_BACK, Purpose.GIVE_BACK)
-                assert state.plan.baseline is not None
             if write.purpose is Purpose.PUT_BACK:
+                assert state.plan.baseline is not None
                 assert write.spec.effective_update_config.failure_action == "pause"
         between(before, state, snapshot.wall)
         if state.phase.terminal:
