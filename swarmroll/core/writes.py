@@ -109,11 +109,16 @@ def _ours(service: Service, intent: Intent) -> ServiceSpec | None:
     """
     label = intent.spec.rollout_label
     previous = service.previous_spec
+    kept = service.spec
     if previous is not None and previous.rollout_label == label:
-        # Unless somebody wrote twice since: then it is theirs, and ours is to be seen nowhere.
-        same = all(_mere_zero(change) for change in intent.spec.diff(previous))
-        return previous if same else intent.spec
-    return service.spec if service.spec.rollout_label == label else None
+        kept = previous
+    elif kept.rollout_label != label:
+        return None
+    elif previous is not None:
+        return kept
+    # Where somebody wrote twice, or the engine undid what they wrote, it may be theirs instead.
+    same = all(_mere_zero(change) for change in intent.spec.diff(kept))
+    return kept if same else intent.spec
 
 
 def _accept(turn: Turn, intent: Intent, stored: ServiceSpec) -> None:

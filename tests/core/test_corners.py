@@ -139,6 +139,20 @@ def test_the_engine_is_not_told_to_go_on_while_a_new_task_comes_up() -> None:
     assert "told to go on" in made.state.notes[-1]
 
 
+def test_all_tasks_are_looked_at_before_the_engine_is_told_to_go_on() -> None:
+    """A look at the new tasks alone does not show whether an old one would be stopped by it."""
+    made = driver()
+    lost = task("n1", 1, stored(made), TaskState.ASSIGNED)
+    made.state = attrs.evolve(made.state, displaced={"n1": 1})
+    seen: dict[str, Any] = {"version": 12, "update_status": status(UpdateState.UPDATING)}
+    decision = made.see(look(stored(made), at=3.0, tasks=(lost,), depth=Depth.TARGET, **seen))
+    assert decision.look is not None
+    assert (Depth.FULL, 0.0) == (decision.look.depth, decision.look.within)
+    made.see(look(stored(made), at=3.1, tasks=(lost, task("t2", 2, OLD)), **seen))
+    assert len(made.written) == 2
+    assert "waits for a task whose node is lost; told to go on" in made.state.notes[-1]
+
+
 def test_a_persons_rollback_and_its_own_undoing_leave_the_engines_word_in_doubt() -> None:
     """The spec is ours again, but the status is of somebody's rollback: we watch ourselves."""
     made = driver()

@@ -78,7 +78,9 @@ class Auditor:
         """Take in a look that is not older than another one."""
         service = snapshot.service
         assert service is not None
-        self.foreign_seen |= foreign
+        # Somebody may also store, or bring about, the very same as we did.
+        ours = [spec for spec, _ in self.labels.values()]
+        self.foreign_seen |= foreign and service.spec not in ours
         if service.spec != self.stored:
             if service.spec.template != self.stored.template:
                 self._begin_anew()
