@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from swarmroll.core.findings import Finding, Severity
+from swarmroll.core.placement import has_placement
 from swarmroll.core.snapshot import BUSY, Service, UpdateState
 from swarmroll.core.spec import ServiceSpec, UpdateConfig
 
@@ -71,6 +72,20 @@ def of_target(target: ServiceSpec) -> Iterator[Finding]:
             message="the spec names networks at its top level, which engines from 29 on ignore",
             fix="move them to TaskTemplate.Networks",
         )
+
+
+def of_lost_placement(live: ServiceSpec, baseline: ServiceSpec | None) -> Iterator[Finding]:
+    """Whether a rollback by the engine itself could kill its managers; see ``placement``."""
+    if baseline is None or has_placement(live.template) or not has_placement(baseline.template):
+        return
+    yield Finding(
+        code="no-unattended-rollback",
+        severity=Severity.WARNING,
+        message="the engine is not asked to roll back by itself, since the live spec has no"
+        " placement and its tasks may have one: restoring it can kill managers up to engine 28;"
+        " this process puts it back with an empty placement",
+        fix="a release through swarmroll gives the service an empty placement",
+    )
 
 
 def of_way_back(baseline: ServiceSpec | None, why_not: str, on_failure: str) -> Iterator[Finding]:

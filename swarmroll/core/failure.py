@@ -19,8 +19,7 @@ STOPPED_BY_SIGTERM = 143
 KILLED = 137
 LOST_BY_ENGINE = 255
 
-BACK_JUST_NOW = 10.0
-"""Seconds after its node came back within which a task's end is the engine's doing."""
+DEAD = (LOST_BY_ENGINE, KILLED)
 
 
 class Fate(enum.StrEnum):
@@ -105,16 +104,17 @@ def _node_let_go(task: Task, node: Node | None) -> bool:
     A restarted engine reports what it finds dead with exit code 255, or 137 where it was killed
     with its containers; what it finds alive it stops as any other task, so that this ends with
     an exit code of the program's own, 0 if it is a good one (moby daemon/daemon.go, restore).
-    Either way the node's own record has changed since the task was made, and in the second case
-    just before the manager was told of the end. Where that was chance, the next crash counts.
+    Either way the node's own record has changed since the task was made. In the second case it
+    did so between the end and the moment when the manager was told of it. The end is told by the
+    agent's clock: where that is wrong, the next crash counts.
     """
     if node is None:
         return False
-    if task.exit_code in (LOST_BY_ENGINE, KILLED):
-        return node.state is not NodeState.READY or node.updated_at > task.created_at
-    since = task.updated_at - node.updated_at
-    just_back = node.updated_at > task.created_at and 0 <= since <= BACK_JUST_NOW
-    return just_back and "unhealthy" not in task.error
+    changed = node.updated_at > task.created_at
+    if task.exit_code in DEAD:
+        return changed or node.state is not NodeState.READY
+    came_back = task.state_at <= node.updated_at <= task.updated_at
+    return changed and came_back and "unhealthy" not in task.error
 
 
 def likely_cause(failure: Failure) -> str:

@@ -13,6 +13,7 @@ from swarmroll.core.dirty import dirty
 from swarmroll.core.dirty import restarts as can_restart
 from swarmroll.core.estimate import update_seconds
 from swarmroll.core.findings import Finding, refusing
+from swarmroll.core.placement import any_placed, guarded
 from swarmroll.core.proof import eligible
 from swarmroll.core.redact import mask_text, printable
 from swarmroll.core.snapshot import Node, Service, SlotKey, Task, TaskState, by_slot
@@ -267,6 +268,12 @@ def make_plan(
     """
     refuse_jobs(service, target)
     live = service.spec
+    if not live.same_as(target):
+        specs = (live, target, *((baseline.spec,) if baseline.spec is not None else ()))
+        placed = any_placed([*(task.template for task in tasks), *(s.template for s in specs)])
+        target = guarded(target, placed=placed)
+        if baseline.spec is not None:
+            baseline = attrs.evolve(baseline, spec=guarded(baseline.spec, placed=placed))
     runnable = by_slot(task for task in tasks if task.runnable)
     slots = tuple(sorted(runnable, key=lambda key: (isinstance(key, str), key)))
     ground = _Ground(
@@ -290,6 +297,7 @@ def make_plan(
         *checks.of_service(service),
         *(checks.of_target(final) if steps else ()),
         *(checks.of_way_back(baseline.spec, baseline.why_not, policy.on_failure) if steps else ()),
+        *(checks.of_lost_placement(live, baseline.spec) if steps else ()),
     ]
     return Plan(
         id=rollout_id,

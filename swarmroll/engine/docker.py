@@ -12,7 +12,9 @@ import docker
 import docker.auth
 import docker.utils.config
 
+from swarmroll.core.dirty import dirty
 from swarmroll.core.image import ImageReference
+from swarmroll.core.placement import any_placed, has_placement
 from swarmroll.core.snapshot import Depth, Node, Service, Snapshot, Task
 from swarmroll.core.spec import ServiceSpec
 from swarmroll.engine import wire
@@ -81,6 +83,7 @@ class DockerEngine:
         )
         self._templates = wire.Templates()
         self._seen: dict[str, None] = {}
+        self._placed: dict[str, bool] = {}
 
     @property
     def host(self) -> str:
@@ -153,7 +156,8 @@ class DockerEngine:
         else:
             seen = Snapshot(taken_at=0.0, service=self.service(service_id))
         if seen.depth < Depth.TARGET <= depth:
-            target = self._tasks(service_id, up_to_date=True)
+            assert seen.service is not None
+            target = self._up_to_date(seen.service)
             ids = frozenset(task.id for task in target)
             seen = attrs.evolve(seen, depth=Depth.TARGET, tasks=target, up_to_date=ids)
         if seen.depth < Depth.FULL <= depth:
@@ -175,15 +179,37 @@ class DockerEngine:
         """See ``port.Engine.tasks``."""
         return self._tasks(service_id)
 
+    def _up_to_date(self, service: Service) -> tuple[Task, ...]:
+        """
+        The tasks that the engine calls up to date.
+
+        Of a spec without placement it is not asked if any task has one, since that can kill the
+        manager (see ``core.placement``); then the same rule is followed here.
+        """
+        if has_placement(service.spec.template):
+            return self._tasks(service.id, up_to_date=True)
+        if service.id not in self._placed:
+            self._tasks(service.id)
+        if not self._placed[service.id]:
+            return self._tasks(service.id, up_to_date=True)
+        return tuple(
+            task
+            for task in self._tasks(service.id)
+            if not dirty(task.template, None, service.spec, None)
+        )
+
     def _tasks(self, service_id: str, *, up_to_date: bool = False) -> tuple[Task, ...]:
         wanted = wire.of_service(service_id, up_to_date=up_to_date)
         ask = Ask(path="/tasks", query={"filters": wire.filters(wanted)}, service=service_id)
         try:
-            return self._read(ask, self._decode_tasks)
+            found = self._read(ask, self._decode_tasks)
         except ServiceNotFound:
             # Raises the same if it is gone indeed.
             self.service(service_id)
-        return self._read(ask, self._decode_tasks)
+            found = self._read(ask, self._decode_tasks)
+        if not up_to_date:
+            self._placed[service_id] = any_placed(task.template for task in found)
+        return found
 
     def _decode_tasks(self, body: bytearray) -> tuple[Task, ...]:
         return wire.tasks(body, self._templates)

@@ -87,6 +87,22 @@ def test_a_node_that_changed_since_excuses_what_it_killed() -> None:
     assert Fate.DISPLACED is fate(ended(exit_code=255, created_at=1.0), changed)
 
 
+@pytest.mark.parametrize(
+    ("ended_at", "told_at", "fate_then"),
+    [(8.9, 9.3, Fate.DISPLACED), (9.1, 9.3, Fate.FAILED), (8.0, 8.2, Fate.FAILED)],
+    ids=["told when the node came back", "ended after it", "told before it"],
+)
+def test_what_a_restarted_engine_stops_in_an_orderly_way_is_displaced(
+    ended_at: float, told_at: float, fate_then: Fate
+) -> None:
+    """It ends with an exit code of the program's own, and the manager is told when it is back."""
+    came_back = {key: attrs.evolve(node, updated_at=9.0) for key, node in nodes().items()}
+    stopped = ended(
+        state=TaskState.COMPLETE, exit_code=0, created_at=1.0, state_at=ended_at, updated_at=told_at
+    )
+    assert fate_then is fate(stopped, came_back)
+
+
 def test_a_global_service_is_put_back_on_every_node() -> None:
     """Without a word of the engine, every look at its tasks asks for the nodes, too."""
     old, new = spec("app:1", None), spec("app:2", None)
