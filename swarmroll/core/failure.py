@@ -28,11 +28,13 @@ class Fate(enum.StrEnum):
 
     ALIVE: it may still run. FAILED: it ended, and the release answers for it. DISPLACED: it was
     stopped by something that is no fault of the release; its slot has to be proven anew.
+    DOUBTFUL: it may be either; taken for displaced once in a slot, unless the engine blames it.
     """
 
     ALIVE = "alive"
     FAILED = "failed"
     DISPLACED = "displaced"
+    DOUBTFUL = "doubtful"
 
 
 @attrs.frozen(kw_only=True)
@@ -84,37 +86,42 @@ def fate(task: Task, nodes: Mapping[str, Node]) -> Fate:
         return Fate.DISPLACED if lost else Fate.ALIVE
     match task.state:
         case TaskState.COMPLETE:
-            return Fate.DISPLACED if _node_let_go(task, node) else Fate.FAILED
+            return _by_its_node(task, node)
         case TaskState.REJECTED:
             # manager/orchestrator/constraintenforcer: "assigned node no longer meets constraints"
             moved = "no longer meets constraints" in task.error
             return Fate.DISPLACED if moved else Fate.FAILED
         case TaskState.FAILED:
             stopped = task.exit_code == STOPPED_BY_SIGTERM and "unhealthy" not in task.error
-            return Fate.DISPLACED if stopped or _node_let_go(task, node) else Fate.FAILED
+            return Fate.DISPLACED if stopped else _by_its_node(task, node)
         case _:
             # SHUTDOWN, REMOVE, ORPHANED: the manager or the end of its node stopped it.
             return Fate.DISPLACED
 
 
-def _node_let_go(task: Task, node: Node | None) -> bool:
+def _by_its_node(task: Task, node: Node | None) -> Fate:
     """
     Whether the task ended because its node's engine died under it.
 
     A restarted engine reports what it finds dead with exit code 255, or 137 where it was killed
     with its containers; what it finds alive it stops as any other task, so that this ends with
     an exit code of the program's own, 0 if it is a good one (moby daemon/daemon.go, restore).
-    Either way the node's own record has changed since the task was made. In the second case it
-    did so between the end and the moment when the manager was told of it. The end is told by the
-    agent's clock: where that is wrong, the next crash counts.
+    Either way the node's own record has changed since the task was made; in the second case it
+    did so between the end, by the agent's clock, and the moment when the manager was told of it.
+
+    But it also changes when the first task on an overlay network comes to the node, and when the
+    last one ends, be it by a crash (swarmkit manager/allocator/network.go): it proves nothing.
     """
     if node is None:
-        return False
+        return Fate.FAILED
     changed = node.updated_at > task.created_at
     if task.exit_code in DEAD:
-        return changed or node.state is not NodeState.READY
+        if node.state is not NodeState.READY:
+            return Fate.DISPLACED
+        return Fate.DOUBTFUL if changed else Fate.FAILED
     came_back = task.state_at <= node.updated_at <= task.updated_at
-    return changed and came_back and "unhealthy" not in task.error
+    doubtful = changed and came_back and "unhealthy" not in task.error
+    return Fate.DOUBTFUL if doubtful else Fate.FAILED
 
 
 def likely_cause(failure: Failure) -> str:

@@ -10,7 +10,8 @@ from swarmroll.core.failure import Failure, Fate, fate
 from swarmroll.core.phases import Phase
 from swarmroll.core.proof import Sighting, clean
 from swarmroll.core.redact import mask_text, secrets_of
-from swarmroll.core.snapshot import Depth, Task
+from swarmroll.core.snapshot import Depth, SlotKey, Task
+from swarmroll.core.state import State
 from swarmroll.core.turn import Turn
 
 BEFORE = (Phase.PENDING, Phase.PREPARING)
@@ -91,21 +92,45 @@ def _bury(turn: Turn, task: Task) -> None:
             turn.set(fading=state.fading | {task.id})
         case Fate.DISPLACED:
             turn.set(displaced={**state.displaced, task.id: task.slot_key})
-        case Fate.FAILED:
-            node = state.nodes.get(task.node_id)
-            failure = Failure(
-                task_id=task.id,
-                slot=task.slot_key,
-                node=(node.hostname if node else "") or task.node_id,
-                state=task.state.name.lower(),
-                error=mask_text(task.error, secrets_of(state.goal)),
-                exit_code=task.exit_code,
-                message=task.message,
-                image=task.image,
-                at=turn.snapshot.wall,
-                in_rollback=state.phase in GOING_BACK,
+        case Fate.DOUBTFUL if task.slot_key not in _excused(state):
+            turn.set(
+                displaced={**state.displaced, task.id: task.slot_key},
+                doubtful=state.doubtful | {task.id},
             )
-            turn.set(failures=(*state.failures, failure))
-            turn.save(task, failure)
+        case Fate.DOUBTFUL | Fate.FAILED:
+            _fail(turn, task)
         case never:
             assert_never(never)
+
+
+def _excused(state: State) -> set[SlotKey]:
+    """The slots in which a task of this direction has had the benefit of the doubt."""
+    return {state.displaced[id] for id in state.doubtful & state.seen.keys()}
+
+
+def _fail(turn: Turn, task: Task) -> None:
+    state = turn.state
+    node = state.nodes.get(task.node_id)
+    failure = Failure(
+        task_id=task.id,
+        slot=task.slot_key,
+        node=(node.hostname if node else "") or task.node_id,
+        state=task.state.name.lower(),
+        error=mask_text(task.error, secrets_of(state.goal)),
+        exit_code=task.exit_code,
+        message=task.message,
+        image=task.image,
+        at=turn.snapshot.wall,
+        in_rollback=state.phase in GOING_BACK,
+    )
+    turn.set(failures=(*state.failures, failure))
+    turn.save(task, failure)
+
+
+def blame(turn: Turn, words: str) -> None:
+    """Take the benefit of the doubt from the task that the engine blames, in these words."""
+    for task in turn.snapshot.tasks:
+        if task.id in turn.state.doubtful and task.id in words:
+            left = {id: slot for id, slot in turn.state.displaced.items() if id != task.id}
+            turn.set(displaced=left, doubtful=turn.state.doubtful - {task.id})
+            _fail(turn, task)

@@ -96,6 +96,7 @@ class State:
         nodes: The nodes as last seen.
         seen: Tasks made in this direction, by id.
         displaced: Tasks that were stopped through no fault of the release: their slots, by id.
+        doubtful: Ids of the displaced tasks of which it is not known whether they failed.
         fading: Ids of tasks that are to stop, and whose nodes were looked at since.
         unstuck: Ids of tasks that the engine waited for in vain, until it was told to go on.
         forgiven: How many of the failures a person's resume has forgiven.
@@ -140,6 +141,7 @@ class State:
     seen: Mapping[str, Sighting] = attrs.field(factory=dict, repr=False)
     failures: tuple[Failure, ...] = ()
     displaced: Mapping[str, SlotKey] = attrs.field(factory=dict)
+    doubtful: frozenset[str] = frozenset()
     fading: frozenset[str] = frozenset()
     unstuck: frozenset[str] = frozenset()
     forgiven: int = 0

@@ -14,7 +14,7 @@ from swarmroll.core.commands import Decision
 from swarmroll.core.diff import Change, Diff
 from swarmroll.core.document import ABSENT
 from swarmroll.core.findings import Finding, Severity
-from swarmroll.core.observe import GOING_BACK, observe
+from swarmroll.core.observe import GOING_BACK, blame, observe
 from swarmroll.core.phases import Phase, Trigger
 from swarmroll.core.plan import ADOPT
 from swarmroll.core.snapshot import Depth, Service, UpdateState
@@ -263,9 +263,10 @@ def _follow_engine(turn: Turn) -> Decision:
     if turn.snapshot.depth < Depth.NODES:
         return turn.look(Depth.NODES)
     observe(turn)
-    state, service = turn.state, turn.service
-    status = service.update_status
+    status = turn.service.update_status
     words = status.message if status is not None else ""
+    blame(turn, words)
+    state, service = turn.state, turn.service
     # The engine names the task that was one too many; it is not always the last one seen.
     guilty = [f for f in state.open_failures if f.task_id in words] or state.open_failures[-1:]
     if guilty:

@@ -183,14 +183,13 @@ class DockerEngine:
         """
         The tasks that the engine calls up to date.
 
-        Of a spec without placement it is not asked if any task has one, since that can kill the
-        manager (see ``core.placement``); then the same rule is followed here.
+        Of a spec without placement it is not asked if a task was seen with one, since that can
+        kill the manager (see ``core.placement``); then the same rule is followed here. A plan
+        looks at every task before anything else does.
         """
         if has_placement(service.spec.template):
             return self._tasks(service.id, up_to_date=True)
-        if service.id not in self._placed:
-            self._tasks(service.id)
-        if not self._placed[service.id]:
+        if not self._placed.get(service.id, False):
             return self._tasks(service.id, up_to_date=True)
         return tuple(
             task
