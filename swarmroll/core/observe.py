@@ -105,7 +105,7 @@ def _bury(turn: Turn, task: Task) -> None:
 
 def _excused(state: State) -> set[SlotKey]:
     """The slots in which a task of this direction has had the benefit of the doubt."""
-    return {state.displaced[id] for id in state.doubtful & state.seen.keys()}
+    return {state.displaced[task_id] for task_id in state.doubtful & state.seen.keys()}
 
 
 def _fail(turn: Turn, task: Task) -> None:
@@ -131,6 +131,7 @@ def blame(turn: Turn, words: str) -> None:
     """Take the benefit of the doubt from the task that the engine blames, in these words."""
     for task in turn.snapshot.tasks:
         if task.id in turn.state.doubtful and task.id in words:
-            left = {id: slot for id, slot in turn.state.displaced.items() if id != task.id}
-            turn.set(displaced=left, doubtful=turn.state.doubtful - {task.id})
+            displaced = dict(turn.state.displaced)
+            del displaced[task.id]
+            turn.set(displaced=displaced, doubtful=turn.state.doubtful - {task.id})
             _fail(turn, task)

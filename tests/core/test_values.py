@@ -9,7 +9,15 @@ from swarmroll.core.failure import Fate, fate
 from swarmroll.core.phases import Trigger
 from swarmroll.core.record import from_document
 from swarmroll.core.report import Report, make_report
-from swarmroll.core.snapshot import Depth, Snapshot, Task, TaskState
+from swarmroll.core.snapshot import (
+    Depth,
+    NodeState,
+    Snapshot,
+    Task,
+    TaskState,
+    UpdateState,
+    UpdateStatus,
+)
 from swarmroll.core.state import Ask, Sent, State
 
 from .histories import Driver, look, nodes, plan_for, running, spec, task
@@ -73,7 +81,7 @@ def test_what_must_be_there_is_missed_by_name() -> None:
 
 
 def ended(**words: object) -> Task:
-    base = task("t1", 1, NEW, TaskState.FAILED, exit_code=1)
+    base = task("t1n", 1, NEW, TaskState.FAILED, exit_code=1)
     return attrs.evolve(base, **words)  # type: ignore[arg-type]
 
 
@@ -82,25 +90,66 @@ def test_a_node_that_nobody_knows_excuses_nothing() -> None:
     assert Fate.FAILED is fate(ended(exit_code=255, node_id="gone"), nodes())
 
 
-def test_a_node_that_changed_since_excuses_what_it_killed() -> None:
-    changed = {key: attrs.evolve(node, updated_at=9.0) for key, node in nodes().items()}
-    assert Fate.DISPLACED is fate(ended(exit_code=255, created_at=1.0), changed)
+CAME_BACK = {key: attrs.evolve(node, updated_at=9.0) for key, node in nodes().items()}
+STOPPED = ended(state=TaskState.COMPLETE, exit_code=0, created_at=1.0, state_at=8.9, updated_at=9.3)
+
+
+def test_a_node_that_changed_since_may_have_killed_it() -> None:
+    """Or a network came to the node: its record does not say which."""
+    assert Fate.DOUBTFUL is fate(ended(exit_code=255, created_at=1.0), CAME_BACK)
+
+
+def test_a_node_that_is_away_has_killed_it() -> None:
+    away = {key: attrs.evolve(node, state=NodeState.DOWN) for key, node in nodes().items()}
+    assert Fate.DISPLACED is fate(ended(exit_code=255, created_at=1.0), away)
 
 
 @pytest.mark.parametrize(
     ("ended_at", "told_at", "fate_then"),
-    [(8.9, 9.3, Fate.DISPLACED), (9.1, 9.3, Fate.FAILED), (8.0, 8.2, Fate.FAILED)],
+    [(8.9, 9.3, Fate.DOUBTFUL), (9.1, 9.3, Fate.FAILED), (8.0, 8.2, Fate.FAILED)],
     ids=["told when the node came back", "ended after it", "told before it"],
 )
-def test_what_a_restarted_engine_stops_in_an_orderly_way_is_displaced(
+def test_a_restarted_engine_may_have_stopped_it_in_an_orderly_way(
     ended_at: float, told_at: float, fate_then: Fate
 ) -> None:
     """It ends with an exit code of the program's own, and the manager is told when it is back."""
-    came_back = {key: attrs.evolve(node, updated_at=9.0) for key, node in nodes().items()}
-    stopped = ended(
-        state=TaskState.COMPLETE, exit_code=0, created_at=1.0, state_at=ended_at, updated_at=told_at
+    stopped = attrs.evolve(STOPPED, state_at=ended_at, updated_at=told_at)
+    assert fate_then is fate(stopped, CAME_BACK)
+
+
+def rolled(*tasks: Task) -> Driver:
+    """Slot 1 is on the new release, whose task has ended in a doubtful way."""
+    made = Driver(State(plan=plan_for(OLD, NEW)))
+    made.see(look(OLD, at=1.0, tasks=running(OLD)))
+    made.store(at=1.1, version=11, depth=Depth.SERVICE)
+    new = made.written[0].spec
+    seen = look(new, at=2.0, version=11, tasks=(*running(OLD), *tasks))
+    made.see(attrs.evolve(seen, nodes=CAME_BACK))
+    return made
+
+
+def test_a_slot_has_the_benefit_of_the_doubt_once() -> None:
+    """A release that crashes again and again is not excused for ever."""
+    once = rolled(STOPPED)
+    assert ({"t1n": 1}, ()) == (once.state.displaced, once.state.failures)
+    twice = rolled(STOPPED, attrs.evolve(STOPPED, id="again"))
+    assert {"t1n": 1} == twice.state.displaced
+    assert ["again"] == [failure.task_id for failure in twice.state.failures]
+
+
+def test_whom_the_engine_blames_has_no_benefit_of_the_doubt() -> None:
+    """It rolled back for this very task, so this is the one to show."""
+    made = rolled(STOPPED, attrs.evolve(STOPPED, id="other", slot=2))
+    status = UpdateStatus(
+        state=UpdateState.ROLLBACK_STARTED, message="rolled back due to failure of task t1n"
     )
-    assert fate_then is fate(stopped, came_back)
+    seen = look(OLD, at=3.0, version=12, update_status=status, tasks=(STOPPED, *running(OLD)))
+    made.see(attrs.evolve(seen, nodes=CAME_BACK))
+    assert "rolling_back" == made.phase
+    assert {"other": 2} == made.state.displaced
+    assert "slot 1 on node node-1: ended by itself (complete, exit code 0)" in (
+        made.state.transitions[-1].reason
+    )
 
 
 def test_a_global_service_is_put_back_on_every_node() -> None:
