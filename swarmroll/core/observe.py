@@ -11,6 +11,7 @@ from swarmroll.core.phases import Phase
 from swarmroll.core.proof import Sighting, clean
 from swarmroll.core.redact import mask_text, secrets_of
 from swarmroll.core.snapshot import Depth, SlotKey, Task
+from swarmroll.core.spec import ServiceSpec
 from swarmroll.core.state import State
 from swarmroll.core.turn import Turn
 
@@ -18,9 +19,14 @@ BEFORE = (Phase.PENDING, Phase.PREPARING)
 GOING_BACK = (Phase.ROLLING_BACK, Phase.RESTORING)
 
 
-def observe(turn: Turn) -> bool:
+def observe(turn: Turn, undone_by: ServiceSpec | None = None) -> bool:
     """
     Take in the tasks of a look.
+
+    Args:
+        undone_by: What the engine has just put in the place of the release. Then every new task
+            that was not made from this is the release's, also if its spec was never read back:
+            the engine keeps a spec otherwise than it was sent, a network by its id for example.
 
     Returns:
         False if something can only be judged with the nodes in sight: look deeper first.
@@ -32,7 +38,7 @@ def observe(turn: Turn) -> bool:
     turn.set(looked_at=snapshot.taken_at)
     if snapshot.depth >= Depth.NODES:
         turn.set(nodes=snapshot.nodes)
-    mine = [task for task in snapshot.tasks if _is_mine(turn, task)]
+    mine = [task for task in snapshot.tasks if _is_mine(turn, task, undone_by)]
     if turn.state.phase in BEFORE:
         _sight(turn, [task for task in mine if task.runnable], before)
         return True
@@ -48,10 +54,14 @@ def observe(turn: Turn) -> bool:
     return True
 
 
-def _is_mine(turn: Turn, task: Task) -> bool:
+def _is_mine(turn: Turn, task: Task, undone_by: ServiceSpec | None) -> bool:
     """Whether it is a task that this direction of the rollout has made."""
     state = turn.state
-    return task.id not in state.older and clean(task, state.stored, state.nodes)
+    if task.id in state.older:
+        return False
+    if undone_by is not None and state.phase not in GOING_BACK:
+        return not clean(task, undone_by, state.nodes)
+    return clean(task, state.stored, state.nodes)
 
 
 def _sight(turn: Turn, mine: list[Task], before: float) -> None:
@@ -128,9 +138,17 @@ def _fail(turn: Turn, task: Task) -> None:
 
 
 def blame(turn: Turn, words: str) -> None:
-    """Take the benefit of the doubt from the task that the engine blames, in these words."""
+    """
+    Take the benefit of the doubt from the task that the engine blames, in these words.
+
+    Where they name none, as in ``rollback completed``, and nobody else is there to blame: from
+    all that have it.
+    """
+    state = turn.state
+    named = {task.id for task in turn.snapshot.tasks if task.id in words}
+    nobody = not named and not state.open_failures and state.displaced.keys() <= state.doubtful
     for task in turn.snapshot.tasks:
-        if task.id in turn.state.doubtful and task.id in words:
+        if task.id in state.doubtful and (nobody or task.id in named):
             displaced = dict(turn.state.displaced)
             del displaced[task.id]
             turn.set(displaced=displaced, doubtful=turn.state.doubtful - {task.id})

@@ -262,7 +262,7 @@ def _follow_engine(turn: Turn) -> Decision:
     """
     if turn.snapshot.depth < Depth.NODES:
         return turn.look(Depth.NODES)
-    observe(turn)
+    observe(turn, undone_by=turn.service.spec)
     status = turn.service.update_status
     words = status.message if status is not None else ""
     blame(turn, words)

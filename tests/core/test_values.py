@@ -137,19 +137,41 @@ def test_a_slot_has_the_benefit_of_the_doubt_once() -> None:
     assert ["again"] == [failure.task_id for failure in twice.state.failures]
 
 
-def test_whom_the_engine_blames_has_no_benefit_of_the_doubt() -> None:
-    """It rolled back for this very task, so this is the one to show."""
-    made = rolled(STOPPED, attrs.evolve(STOPPED, id="other", slot=2))
-    status = UpdateStatus(
-        state=UpdateState.ROLLBACK_STARTED, message="rolled back due to failure of task t1n"
-    )
-    seen = look(OLD, at=3.0, version=12, update_status=status, tasks=(STOPPED, *running(OLD)))
+OTHER = attrs.evolve(STOPPED, id="other", slot=2)
+
+
+def undone(made: Driver, words: str, *tasks: Task) -> str:
+    """Why the rollout goes back, when the engine has rolled back in these words."""
+    status = UpdateStatus(state=UpdateState.ROLLBACK_STARTED, message=words)
+    seen = look(OLD, at=3.0, version=12, update_status=status, tasks=(*tasks, *running(OLD)))
     made.see(attrs.evolve(seen, nodes=CAME_BACK))
     assert "rolling_back" == made.phase
+    return made.state.transitions[-1].reason
+
+
+def test_whom_the_engine_blames_has_no_benefit_of_the_doubt() -> None:
+    """It rolled back for this very task, so this is the one to show."""
+    made = rolled(STOPPED, OTHER)
+    reason = undone(made, "rolled back due to failure of task t1n", STOPPED, OTHER)
     assert {"other": 2} == made.state.displaced
-    assert "slot 1 on node node-1: ended by itself (complete, exit code 0)" in (
-        made.state.transitions[-1].reason
-    )
+    assert "slot 1 on node node-1: ended by itself (complete, exit code 0)" in reason
+
+
+def test_doubt_ends_when_there_is_nobody_else_to_blame() -> None:
+    """The engine is done with going back, and does not say any more whom it was for."""
+    made = rolled(STOPPED)
+    reason = undone(made, "rollback completed", STOPPED)
+    assert {} == made.state.displaced
+    assert "slot 1 on node node-1: ended by itself (complete, exit code 0)" in reason
+
+
+def test_doubt_stays_when_somebody_else_may_be_to_blame() -> None:
+    """Another task failed beyond doubt."""
+    failed = attrs.evolve(OTHER, state_at=9.1)
+    made = rolled()
+    undone(made, "rollback completed", STOPPED, failed)
+    assert {"t1n": 1} == made.state.displaced
+    assert ["other"] == [failure.task_id for failure in made.state.failures]
 
 
 def test_a_global_service_is_put_back_on_every_node() -> None:

@@ -64,6 +64,21 @@ def test_an_engine_that_rolls_back_before_we_hear_of_our_write(
     assert web.writes() == 1
 
 
+@pytest.mark.parametrize("image", ["missing:1", "crash:1"])
+def test_the_culprit_of_a_rollback_is_named_though_the_stored_spec_was_never_seen(
+    sim: SimSwarm, web: Story, image: str
+) -> None:
+    """The engine keeps a network by its id: tasks made of that do not look like what was sent."""
+    sim.network("backend")
+    web.service(3)
+    sim.fail_next("ServiceUpdate", "timeout-after-commit")
+    report = web.roll(lambda spec: spec.with_networks(["backend"]), image=image)
+    assert report.outcome == "rolled_back"
+    assert report.rolled_back_by == "engine"
+    assert web.writes() == 1
+    assert [f"{e.slot} on node {e.node}:" in report.headline for e in report.failures] == [True]
+
+
 def test_a_write_that_nobody_ever_takes_is_given_up(sim: SimSwarm, web: Story) -> None:
     """After several tries, nothing having been written, it is refused."""
     web.service(3)
