@@ -29,6 +29,7 @@ from swarmroll.errors import (
     Conflict,
     EngineError,
     EngineUnavailable,
+    JournalError,
     LeaseHeld,
     NoRollout,
     NotAManager,
@@ -44,7 +45,9 @@ from swarmroll.errors import (
     Superseded,
     SwarmrollError,
 )
+from swarmroll.journal.file import FileJournal
 from swarmroll.journal.memory import MemoryJournal
+from swarmroll.journal.swarm import SwarmJournal
 from swarmroll.observers.structlog import StructlogObserver
 from swarmroll.rollout import Rollout
 from swarmroll.swarm import Swarm, connect
@@ -58,9 +61,11 @@ __all__ = [
     "EngineUnavailable",
     "Event",
     "Evidence",
+    "FileJournal",
     "Finding",
     "Healthcheck",
     "ImageReference",
+    "JournalError",
     "LeaseHeld",
     "LogDriver",
     "MemoryJournal",
@@ -98,6 +103,7 @@ __all__ = [
     "StructlogObserver",
     "Superseded",
     "Swarm",
+    "SwarmJournal",
     "SwarmrollError",
     "Task",
     "TaskState",

@@ -10,9 +10,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from swarmroll.core.checks import held
 from swarmroll.core.findings import Finding, Severity
 from swarmroll.core.image import ImageReference
+from swarmroll.core.past import of_past
 from swarmroll.core.phases import Phase, Trigger
 from swarmroll.core.plan import (
     ADOPT,
@@ -33,9 +36,9 @@ from swarmroll.core.state import State
 from swarmroll.core.strategy import Rolling, Strategy
 from swarmroll.core.units import Duration, seconds
 from swarmroll.engine.port import Engine
-from swarmroll.errors import NoRollout, PlanError, PreflightError
-from swarmroll.journal.memory import MemoryJournal
-from swarmroll.journal.port import Journal, Owner
+from swarmroll.errors import NoRollout, PlanError, PreflightError, ServiceNotFound
+from swarmroll.journal.port import Journal, Lease, Owner
+from swarmroll.journal.swarm import SwarmJournal
 from swarmroll.outcomes import raise_unless_ok
 from swarmroll.rollout import Rollout
 from swarmroll.runner import Habits, Observer, Runner
@@ -51,6 +54,10 @@ PLANS = 5
 
 RESOLVE_SECONDS = 5.0
 """Seconds that a registry gets to tell the digest of an image."""
+
+
+def _new_id() -> str:
+    return secrets.token_hex(6)
 
 
 class Swarm:
@@ -69,20 +76,23 @@ class Swarm:
         observers: Iterable[Observer] = (),
         heartbeat: Duration = 5.0,
         executor: Executor | None = None,
+        new_id: Callable[[], str] = _new_id,
     ) -> None:
         """
         Args:
             engine: The door to the swarm.
-            journal: Where rollouts are recorded; None keeps them as long as this object lives.
+            journal: Where rollouts are recorded; None keeps them in the swarm itself.
             observers: Told of every event of every rollout.
             heartbeat: Seconds after which a service is looked at even if no event came.
             executor: Runs what saves evidence; None uses threads of its own.
+            new_id: Names rollouts; no two may have the same.
         """
         self._engine = engine
-        self._journal = journal or MemoryJournal(engine.clock)
+        self._journal = SwarmJournal(engine) if journal is None else journal
         self._observers = tuple(observers)
         self._habits = Habits(heartbeat=seconds(heartbeat, name="heartbeat"))
         self._executor = executor or ThreadPoolExecutor(2, thread_name_prefix="swarmroll-evidence")
+        self._new_id = new_id
         self._nodes: Mapping[str, Node] = {}
 
     def __enter__(self) -> Swarm:
@@ -196,7 +206,7 @@ class Swarm:
             good = self._journal.last_known_good(service.id)
             baseline = Baseline(spec=good, why_not=baseline.why_not)
         plan = make_plan(
-            rollout_id=secrets.token_hex(6),
+            rollout_id=self._new_id(),
             service=service,
             target=target,
             strategy=strategy,
@@ -206,6 +216,9 @@ class Swarm:
             policy=policy,
             findings=tuple(findings),
         )
+        if plan.steps:
+            failed = of_past(self._journal.past(service.id), plan.target, now)
+            plan = attrs.evolve(plan, findings=(*plan.findings, *failed))
         return plan, self._first_look(service, tasks, nodes)
 
     def _first_look(
@@ -379,7 +392,7 @@ class Swarm:
             strategy=strategy,
             on_failure=PAUSE,
             check=check,
-            allow=("update-paused", *allow),
+            allow=("update-paused", "failed-recently", *allow),
             **options,
         )
 
@@ -399,38 +412,82 @@ class Swarm:
             )
         return spec if live.replicas is None else spec.with_replicas(live.replicas)
 
-    def attach(self, service: str, *, observers: Iterable[Observer] = ()) -> Rollout:
+    def attach(
+        self,
+        service: str,
+        *,
+        wait_for_lease: Duration = 0.0,
+        observers: Iterable[Observer] = (),
+    ) -> Rollout:
         """
-        Take up an unfinished rollout again.
+        Take up an unfinished rollout again, from any machine, whatever became of its driver.
 
-        A paused one stays paused until it is asked to go on.
+        A paused one stays paused until it is asked to go on. If its driver died without a word,
+        its lease is watched until it is certain that nobody renews it: 90 s at most.
+
+        Args:
+            service: Name or id.
+            wait_for_lease: How long to wait for somebody who drives it now.
+            observers: Told of its events from now on.
 
         Raises:
             NoRollout: No unfinished rollout of that service is on record.
+            LeaseHeld: Somebody drives it right now.
         """
-        found = self._engine.service(service)
-        state = self._journal.unfinished(found.id)
-        if state is None:
-            raise NoRollout(f"no unfinished rollout of {found.name} is on record")
-        rollout = self._rollout(state, tuple(observers), 0.0)
-        return rollout if state.phase is Phase.PAUSED else rollout.start()
+        # Of a service that was removed, the id is enough.
+        service_id, name = self._named(service)
+        record = self._journal.unfinished(service_id)
+        if record is None:
+            raise NoRollout(f"no unfinished rollout of {name} is on record")
+        owner = Owner(name=_whoami(), reason=record.state.plan.reason)
+        waiting = seconds(wait_for_lease, name="wait_for_lease")
+        lease = self._journal.acquire(service_id, owner, name=name, wait=waiting)
+        if lease.found is None:
+            lease.release()
+            raise NoRollout(f"the rollout of {name} came to its end a moment ago")
+        state = lease.found.state
+        if state.phase is Phase.PAUSED and state.asked is None:
+            lease.release()
+            return self._rollout(state, tuple(observers), waiting)
+        return self._rollout(state, tuple(observers), waiting, lease).start()
+
+    def _named(self, service: str) -> tuple[str, str]:
+        """Id and name of a service; of one that was removed, what was given."""
+        try:
+            found = self._engine.service(service)
+        except ServiceNotFound:
+            if self._journal.unfinished(service) is None:
+                raise
+            return service, service
+        return found.id, found.name
 
     def history(self, service: str) -> tuple[Report, ...]:
         """Finished rollouts of a service, newest first."""
         return self._journal.history(self._engine.service(service).id)
 
     def _rollout(
-        self, state: State, observers: tuple[Observer, ...], wait_for_lease: Duration
+        self,
+        state: State,
+        observers: tuple[Observer, ...],
+        wait_for_lease: Duration,
+        lease: Lease | None = None,
     ) -> Rollout:
         waiting = seconds(wait_for_lease, name="wait_for_lease")
+        leases = [] if lease is None else [lease]
 
         def make(state: State, more: tuple[Observer, ...]) -> Runner:
-            return self._runner(state, (*observers, *more), wait_for_lease=waiting)
+            held = leases.pop() if leases else None
+            return self._runner(state, (*observers, *more), wait_for_lease=waiting, lease=held)
 
         return Rollout(make, state)
 
     def _runner(
-        self, state: State, observers: tuple[Observer, ...], *, wait_for_lease: float = 0.0
+        self,
+        state: State,
+        observers: tuple[Observer, ...],
+        *,
+        wait_for_lease: float = 0.0,
+        lease: Lease | None = None,
     ) -> Runner:
         return Runner(
             self._engine,
@@ -441,6 +498,7 @@ class Swarm:
             observers=(*self._observers, *observers),
             habits=self._habits,
             wait_for_lease=wait_for_lease,
+            lease=lease,
         )
 
 
@@ -516,7 +574,8 @@ def connect(
             variables, else the current docker context, else the default socket.
         client: A docker-py client to use instead; it stays the caller's to close.
         tls: For ``tcp://``.
-        journal: Where rollouts are recorded; None keeps them as long as the ``Swarm`` lives.
+        journal: Where rollouts are recorded, and who may write: None keeps that in the swarm
+            itself; else a ``FileJournal`` or a ``MemoryJournal``.
         observers: Told of every event of every rollout.
         timeout: Seconds for one read with its retries, and for one request.
         heartbeat: Seconds after which a service is looked at even if no event came.
