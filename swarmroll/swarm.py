@@ -456,14 +456,20 @@ class Swarm:
         try:
             found = self._engine.service(service)
         except ServiceNotFound:
-            if self._journal.unfinished(service) is None:
+            if self._journal.unfinished(service) is None and not self._journal.past(service):
                 raise
             return service, service
         return found.id, found.name
 
     def history(self, service: str) -> tuple[Report, ...]:
-        """Finished rollouts of a service, newest first."""
-        return self._journal.history(self._engine.service(service).id)
+        """
+        Finished rollouts of a service, newest first: the last 20.
+
+        Raises:
+            ServiceNotFound: There is none; of one that was removed, its id still gives them.
+            JournalError: The record cannot be read.
+        """
+        return self._journal.history(self._named(service)[0])
 
     def _rollout(
         self,

@@ -64,6 +64,7 @@ class Encoded:
         self._lock = threading.Lock()
         self._plans: dict[str, tuple[Plan, object, Bound]] = {}
         self._loose: dict[str, set[str]] = {}
+        self._last: dict[str, tuple[str, Shelf]] = {}
 
     # --- the shelf
 
@@ -73,7 +74,13 @@ class Encoded:
         if found is None:
             return None
         text, version = found
-        return Kept(shelf=self._understood(service_id, self._shelf, text), version=version)
+        with self._lock:
+            known, shelf = self._last.get(service_id, ("", Shelf()))
+        if text != known:
+            shelf = self._understood(service_id, self._shelf, text)
+            with self._lock:
+                self._last[service_id] = (text, shelf)
+        return Kept(shelf=shelf, version=version)
 
     def _shelf(self, service_id: str, text: str) -> Shelf:
         head = codec.read_head(text)
@@ -111,8 +118,10 @@ class Encoded:
             )
             opened = {"plan": plan, "progress": progress}
             needed = {*_names(plan), *_names(progress)}
-        self._drawer.swap(service_id, codec.head_text(shelf, opened), version)
+        text = codec.head_text(shelf, opened)
+        self._drawer.swap(service_id, text, version)
         with self._lock:
+            self._last[service_id] = (text, shelf)
             loose = self._loose.pop(service_id, set())
             if needed:
                 self._loose[service_id] = needed
