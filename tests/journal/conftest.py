@@ -20,8 +20,11 @@ from swarmroll.core.spec import ServiceSpec
 from swarmroll.core.state import State
 from swarmroll.core.strategy import Rolling
 from swarmroll.engine.port import Clock
+from swarmroll.journal.encoded import Encoded
+from swarmroll.journal.file import FileDrawer
 from swarmroll.journal.ledger import Ledger, LedgerLease
 from swarmroll.journal.port import Owner, Record
+from swarmroll.journal.swarm import ConfigDrawer
 from swarmroll.sim import SimSwarm
 
 SERVICE = "jzl0yd55uyzp8fuq5ci1gkx8d"
@@ -58,15 +61,31 @@ class Kind:
         self.clock: Clock = sim.engine().clock
         self._memory = MemoryJournal(self.clock)
 
-    def journal(self) -> Ledger:
-        """One more driver's."""
+    def journal(self, limit: int | None = None) -> Ledger:
+        """One more driver's; where parts may have so many bytes, if it is said."""
         match self.name:
             case "memory":
                 return self._memory
-            case "file":
+            case "file" if limit is None:
                 return FileJournal(self.folder / "state", clock=self.clock)
-            case _:
+            case "swarm" if limit is None:
                 return SwarmJournal(self.sim.engine())
+        drawer: FileDrawer | ConfigDrawer
+        if self.name == "file":
+            drawer = FileDrawer(self.folder / "state")
+        else:
+            drawer = ConfigDrawer(self.sim.engine())
+        drawer.limit = limit or drawer.limit
+        return Ledger(Encoded(drawer), self.clock)
+
+    def parts(self) -> list[str]:
+        """What is kept beside the head."""
+        if self.name == "file":
+            found = [path.name for path in (self.folder / "state" / SERVICE).iterdir()]
+        else:
+            held = self.sim.engine().configs("swarmroll.service", SERVICE)
+            found = [one.name for one in held]
+        return sorted(name for name in found if "part-" in name)
 
     def pass_(self, seconds: float) -> None:
         self.sim.run(seconds)
