@@ -37,7 +37,7 @@ from swarmroll.core.strategy import Rolling, Strategy
 from swarmroll.core.units import Duration, seconds
 from swarmroll.engine.port import Engine
 from swarmroll.errors import NoRollout, PlanError, PreflightError, ServiceNotFound
-from swarmroll.journal.port import Journal, Lease, Owner
+from swarmroll.journal.port import Journal, Lease, Owner, report_on
 from swarmroll.journal.swarm import SwarmJournal
 from swarmroll.outcomes import raise_unless_ok
 from swarmroll.rollout import Rollout
@@ -448,8 +448,9 @@ class Swarm:
         state = lease.found.state
         if state.phase is Phase.PAUSED and state.asked is None:
             lease.release()
-            return self._rollout(state, tuple(observers), waiting)
-        return self._rollout(state, tuple(observers), waiting, lease).start()
+            left = report_on(lease.found)
+            return self._rollout(state, tuple(observers), waiting, left=left)
+        return self._rollout(state, tuple(observers), waiting, lease=lease).start()
 
     def _named(self, service: str) -> tuple[str, str]:
         """Id and name of a service; of one that was removed, what was given."""
@@ -476,7 +477,9 @@ class Swarm:
         state: State,
         observers: tuple[Observer, ...],
         wait_for_lease: Duration,
+        *,
         lease: Lease | None = None,
+        left: Report | None = None,
     ) -> Rollout:
         waiting = seconds(wait_for_lease, name="wait_for_lease")
         leases = [] if lease is None else [lease]
@@ -485,7 +488,7 @@ class Swarm:
             held = leases.pop() if leases else None
             return self._runner(state, (*observers, *more), wait_for_lease=waiting, lease=held)
 
-        return Rollout(make, state)
+        return Rollout(make, state, left)
 
     def _runner(
         self,

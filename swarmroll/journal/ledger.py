@@ -15,11 +15,11 @@ from collections.abc import Hashable
 import attrs
 
 from swarmroll.core.past import Past, fingerprint
-from swarmroll.core.report import Report, as_it_stands
+from swarmroll.core.report import Report
 from swarmroll.core.spec import ServiceSpec
 from swarmroll.engine.port import Clock
 from swarmroll.errors import EngineUnavailable, LeaseHeld
-from swarmroll.journal.port import Lapsed, Owner, Record
+from swarmroll.journal.port import Lapsed, Owner, Record, report_on
 from swarmroll.journal.shelf import (
     Entry,
     Holder,
@@ -251,7 +251,7 @@ class _Taking:
         """The lines, with an unfinished rollout that nobody will finish any more."""
         if old.open is None:
             return old.lines
-        report = _left(old.open, f"given up, since {self._owner} began another rollout")
+        report = report_on(old.open, f"given up, since {self._owner} began another rollout")
         entry = Entry(report=report, good=proven_by(old.open.state))
         parts = self._given_up.get(report.rollout_id)
         if parts is None:
@@ -271,18 +271,6 @@ def held(name: str, holder: Holder) -> LeaseHeld:
         owner=holder.owner,
         since=holder.since,
         expires=holder.expires,
-    )
-
-
-def _left(record: Record, why: str) -> Report:
-    report = as_it_stands(record.state)
-    failures = tuple(record.evidence.get(f.task_id, f) for f in report.failures)
-    return attrs.evolve(
-        report,
-        started_at=record.started_at or report.started_at,
-        engine_requests=record.engine_requests,
-        failures=failures,
-        trouble=why,
     )
 
 

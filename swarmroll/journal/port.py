@@ -18,7 +18,7 @@ from typing import Protocol
 import attrs
 
 from swarmroll.core.past import Past
-from swarmroll.core.report import Evidence, Report
+from swarmroll.core.report import Evidence, Report, make_report
 from swarmroll.core.spec import ServiceSpec
 from swarmroll.core.state import State
 
@@ -56,6 +56,24 @@ class Record:
     evidence: Mapping[str, Evidence] = attrs.field(factory=dict)
     started_at: float = 0.0
     engine_requests: int = 0
+
+
+def report_on(record: Record, trouble: str = "") -> Report:
+    """
+    The report of a rollout as somebody else left it.
+
+    Args:
+        trouble: Why it is not gone on with; may be empty.
+    """
+    moves = record.state.transitions
+    return make_report(
+        record.state,
+        evidence=record.evidence,
+        started_at=record.started_at,
+        finished_at=moves[-1].at if moves else record.started_at,
+        engine_requests=record.engine_requests,
+        trouble=trouble,
+    )
 
 
 class Lapsed(Exception):
