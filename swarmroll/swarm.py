@@ -73,6 +73,7 @@ class Swarm:
         engine: Engine,
         *,
         journal: Journal | None = None,
+        lease: Duration | None = None,
         observers: Iterable[Observer] = (),
         heartbeat: Duration = 5.0,
         executor: Executor | None = None,
@@ -82,13 +83,14 @@ class Swarm:
         Args:
             engine: The door to the swarm.
             journal: Where rollouts are recorded; None keeps them in the swarm itself.
+            lease: How long the lease lasts there if it is not renewed: see ``connect``.
             observers: Told of every event of every rollout.
             heartbeat: Seconds after which a service is looked at even if no event came.
             executor: Runs what saves evidence; None uses threads of its own.
             new_id: Names rollouts; no two may have the same.
         """
         self._engine = engine
-        self._journal = SwarmJournal(engine) if journal is None else journal
+        self._journal = _in_swarm(engine, lease) if journal is None else journal
         self._observers = tuple(observers)
         self._habits = Habits(heartbeat=seconds(heartbeat, name="heartbeat"))
         self._executor = executor or ThreadPoolExecutor(2, thread_name_prefix="swarmroll-evidence")
@@ -511,6 +513,11 @@ class Swarm:
         )
 
 
+def _in_swarm(engine: Engine, lease: Duration | None) -> SwarmJournal:
+    ttl = None if lease is None else seconds(lease, name="lease")
+    return SwarmJournal(engine, ttl=ttl)
+
+
 def _changed(live: ServiceSpec, change: Change | None) -> ServiceSpec:
     if change is None:
         return live
@@ -569,6 +576,7 @@ def connect(
     client: Any = None,
     tls: TLS | bool | None = None,
     journal: Journal | None = None,
+    lease: Duration | None = None,
     observers: Iterable[Observer] = (),
     timeout: float | tuple[float, float] | None = None,
     heartbeat: Duration = 5.0,
@@ -585,6 +593,8 @@ def connect(
         tls: For ``tcp://``.
         journal: Where rollouts are recorded, and who may write: None keeps that in the swarm
             itself; else a ``FileJournal`` or a ``MemoryJournal``.
+        lease: How long nobody else may roll a service after its driver was heard of last. It
+            must be longer than a request may take; None is a minute, or twice that time.
         observers: Told of every event of every rollout.
         timeout: Seconds for one read with its retries, and for one request.
         heartbeat: Seconds after which a service is looked at even if no event came.
@@ -600,7 +610,7 @@ def connect(
     limits: dict[str, Any] = {"timeout": timeout, "max_body": max_body}
     given = {name: value for name, value in limits.items() if value is not None}
     engine = open_engine(host, client=client, tls=tls, heartbeat=beat, **given)
-    swarm = Swarm(engine, journal=journal, observers=observers, heartbeat=beat)
+    swarm = Swarm(engine, journal=journal, lease=lease, observers=observers, heartbeat=beat)
     try:
         # The one question that only a manager answers; the names come in useful.
         swarm.nodes()
