@@ -86,7 +86,7 @@ def test_a_bad_release_is_put_back_though_its_driver_was_killed(
 ) -> None:
     """Killed in the middle of it, when only the engine knows what goes on."""
     web = service(replicas=2)
-    with killed(three_nodes, "step", images("exit3")):
+    with killed(three_nodes, "step", images("crash:1")):
         report = successor.attach("web", wait_for_lease=30).wait(60, check=False)
     assert report.outcome is Outcome.ROLLED_BACK
     assert Counter({"web:1": 2}) == web.runs()
