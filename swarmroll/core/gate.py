@@ -246,10 +246,6 @@ class GateRecord:
         return printable(self.last.reason) or self.last.answer.value
 
 
-def _no_logs(task: Task, lines: int) -> tuple[str, ...]:
-    return ()
-
-
 @attrs.frozen(kw_only=True)
 class GateContext:
     """
@@ -284,7 +280,9 @@ class GateContext:
     slots: int = 0
     since: float = 0.0
     now: float = 0.0
-    logs: Callable[[Task, int], tuple[str, ...]] = attrs.field(default=_no_logs, eq=False)
+    logs: Callable[[Task, int], tuple[str, ...]] = attrs.field(
+        default=lambda _task, _lines: (), eq=False, repr=False
+    )
 
 
 class Gate(Protocol):
