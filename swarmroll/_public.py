@@ -1,5 +1,6 @@
 """The public names, gathered; ``swarmroll`` itself hands them out."""
 
+from swarmroll.core.canary import Canary, Step
 from swarmroll.core.events import Event
 from swarmroll.core.findings import Finding, Severity
 from swarmroll.core.image import ImageReference
@@ -22,7 +23,7 @@ from swarmroll.core.plan import Plan
 from swarmroll.core.report import Evidence, Outcome, Report
 from swarmroll.core.snapshot import Node, Service, Task, TaskState
 from swarmroll.core.spec import ServiceSpec
-from swarmroll.core.strategy import Rolling, Step, Strategy
+from swarmroll.core.strategy import PlanStep, Rolling, Strategy
 from swarmroll.engine.connect import TLS
 from swarmroll.errors import (
     Aborted,
@@ -52,6 +53,7 @@ from swarmroll.swarm import Swarm, connect
 __all__ = [
     "TLS",
     "Aborted",
+    "Canary",
     "Config",
     "Conflict",
     "EngineError",
@@ -74,6 +76,7 @@ __all__ = [
     "Placement",
     "Plan",
     "PlanError",
+    "PlanStep",
     "Platform",
     "Port",
     "PreflightError",

@@ -11,7 +11,7 @@ from typing import Any, assert_never
 import attrs
 
 from swarmroll.core import events
-from swarmroll.core.commands import Command, Look, SaveEvidence, Write
+from swarmroll.core.commands import Check, Command, Look, SaveEvidence, Write
 from swarmroll.core.decide import decide
 from swarmroll.core.events import Event
 from swarmroll.core.phases import Phase
@@ -226,6 +226,8 @@ class Runner:
                 self._journal.record(self._state)
             case SaveEvidence():
                 self._saving.append(self._executor.submit(self._save, command))
+            case Check():
+                raise AssertionError("TODO keeper")
             case _:
                 assert_never(command)
 

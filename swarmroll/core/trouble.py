@@ -39,18 +39,21 @@ def refused_write(turn: Turn) -> Decision | None:
         case Purpose.STEP if turn.state.expected is None:
             return turn.move(Trigger.REFUSED, reason)
         case Purpose.STEP:
-            return _fail(turn, Trigger.FAILURES_EXCEEDED, reason)
+            return fail(turn, Trigger.FAILURES_EXCEEDED, reason)
         case Purpose.STAND_STILL:
             turn.note(f"could not be held: {reason}")
             turn.set(standing_still=None)
             return turn.again()
+        case Purpose.GIVE_BACK if turn.state.phase is Phase.FINALIZING:
+            turn.note(f"the service keeps the update config of the last wave: {reason}")
+            return turn.move(Trigger.DONE, "the release is complete")
         case Purpose.PUT_BACK | Purpose.GIVE_BACK:
             return turn.move(Trigger.FAILURES_EXCEEDED, reason)
         case never:
             assert_never(never)
 
 
-def _fail(turn: Turn, trigger: Trigger, reason: str) -> Decision:
+def fail(turn: Turn, trigger: Trigger, reason: str) -> Decision:
     """Do with a failure what the policy says."""
     if turn.state.plan.on_failure == ROLLBACK:
         return go_back(turn, trigger, reason)
@@ -83,7 +86,7 @@ def failures_exceeded(turn: Turn) -> Decision | None:
         left = (turn.state.engine_failed_at or 0.0) + ENGINE_ACTS_FIRST - turn.now
         if left > 0:
             return turn.look(Depth.SERVICE, left)
-    return _fail(turn, Trigger.FAILURES_EXCEEDED, reason)
+    return fail(turn, Trigger.FAILURES_EXCEEDED, reason)
 
 
 def _engine_should_act(turn: Turn, monitor: float) -> bool:
@@ -102,16 +105,17 @@ def overdue(turn: Turn) -> Decision | None:
     """Whether nothing has moved for longer than the progress deadline."""
     state = turn.state
     step = state.plan.steps[state.step]
-    config = step.spec.effective_update_config
+    config = step.pace
     allowed = state.plan.deadline + config.delay
-    if state.phase is Phase.VERIFYING or state.progress >= step.restarts + step.adds:
+    wanted = step.wave or step.restarts + step.adds
+    if state.phase is Phase.VERIFYING or state.progress >= wanted:
         # Every slot is there: what is waited for is the engine's delays and its watch.
         allowed += update_seconds(step.spec, config, step.restarts) + config.monitor + step.bake
     if turn.now - max(state.progress_at, state.since) <= allowed:
         return None
     if turn.snapshot.depth < full(turn):
         return turn.look(full(turn))
-    return _fail(
+    return fail(
         turn,
         Trigger.DEADLINE_EXCEEDED,
         f"no further slot converged within {duration_text(state.plan.deadline)}: {stuck(turn)}",

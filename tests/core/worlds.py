@@ -31,7 +31,7 @@ from swarmroll.core.snapshot import (
 )
 from swarmroll.core.spec import ServiceSpec, UpdateConfig
 from swarmroll.core.state import Sent
-from swarmroll.core.strategy import Rolling, Step, Strategy
+from swarmroll.core.strategy import PlanStep, Rolling, Strategy
 
 EPOCH = 1_700_000_000.0
 
@@ -107,12 +107,13 @@ class Waves:
     sizes: tuple[int, ...] = (1,)
     hold: float | None = 2.0
     bake: float = 0.0
+    borrows: bool = False
 
     def policy(self, inherited: UpdateConfig, slots: int) -> UpdateConfig:
         del slots
         return inherited
 
-    def cut(self, step: Step) -> tuple[Step, ...]:
+    def cut(self, step: PlanStep) -> tuple[PlanStep, ...]:
         steps = []
         for size in self.sizes:
             config = attrs.evolve(step.spec.effective_update_config, parallelism=size)
