@@ -15,6 +15,8 @@ from swarmroll.core.strategy import MOST_SLOTS, ORDERS, PlanStep
 from swarmroll.core.units import Duration, Share, seconds, share
 from swarmroll.errors import PlanError, SpecError
 
+ALL = share("100%", name="")
+
 
 @attrs.frozen(kw_only=True)
 class Step:
@@ -26,7 +28,7 @@ class Step:
             included: a number, or a share such as ``"25%"`` of those that are to be replaced
             (rounded up).
         hold: How long the wave is then watched, with gates, before the next one; None waits for
-            ``promote()``. After the last wave: how long the whole service is watched.
+            ``promote()``. Of a wave that takes all tasks: how long these are watched.
 
     Raises:
         SpecError: A value out of its range; the message names the field.
@@ -100,6 +102,11 @@ class Canary:
                 raise PlanError(
                     f"Canary.steps must grow, got {after.tasks!r} after {before.tasks!r}"
                 )
+        last = self.steps[-1]
+        if last.hold is None and last.share == ALL:
+            raise PlanError(
+                "the last wave of a canary takes all tasks and cannot wait for promote()"
+            )
         if self.parallelism is not None:
             share(self.parallelism, name="Canary.parallelism")
         if self.order is not None and self.order not in ORDERS:
@@ -157,7 +164,7 @@ class Canary:
         See Strategy.
 
         Raises:
-            PlanError: The waves shrink at this number of tasks, or the last would hold for ever.
+            PlanError: The waves shrink at this number of tasks.
         """
         waves: list[PlanStep] = []
         rest = step
@@ -188,9 +195,9 @@ class Canary:
 
 
 def _baked(step: PlanStep, last: Step) -> PlanStep:
-    if last.hold is None:
-        raise PlanError("the last wave of a canary takes all tasks and cannot wait for promote()")
-    return attrs.evolve(step, bake=seconds(last.hold, name="Step.hold"))
+    """All at once: there is nothing to hold back, and nothing to promote to."""
+    bake = 0.0 if last.hold is None else seconds(last.hold, name="Step.hold")
+    return attrs.evolve(step, bake=bake)
 
 
 def _wave(step: PlanStep, number: int, before: int, wanted: int, wave: Step) -> PlanStep:

@@ -28,7 +28,7 @@ from swarmroll.core.steps import next_step
 from swarmroll.core.trouble import engine_paused, failures_exceeded, go_on, overdue
 from swarmroll.core.turn import Turn
 from swarmroll.core.units import duration_text
-from swarmroll.core.waves import account, moved_slots, prove_wave
+from swarmroll.core.waves import account, left_to_move, moved_slots, prove_wave
 
 ENGINE_STOPPED = (UpdateState.PAUSED, UpdateState.ROLLBACK_PAUSED)
 
@@ -110,7 +110,9 @@ def updating(turn: Turn) -> Decision:
     state = turn.state
     status = turn.service.update_status
     if status is not None and status.state in ENGINE_STOPPED:
-        return engine_paused(turn, status.message)
+        stopped = engine_paused(turn, status.message)
+        if stopped:
+            return stopped
     failed = failures_exceeded(turn)
     if failed:
         return failed
@@ -133,7 +135,7 @@ def _moving_wave(turn: Turn) -> Decision:
     """The engine is held after the wave, so that it never says done: only we can tell."""
     state = turn.state
     step = state.plan.steps[state.step]
-    if waited_for_in_vain(turn):
+    if waited_for_in_vain(turn) and left_to_move(turn) > 0:
         return go_on(turn, "waits for a task whose node is lost")
     if turn.snapshot.depth < full(turn):
         watched = state.waiting_for and turn.now < state.proof_due

@@ -16,6 +16,7 @@ from swarmroll.core.standing import hold_engine, tell_to_go_on
 from swarmroll.core.state import Purpose, State
 from swarmroll.core.turn import Turn
 from swarmroll.core.units import duration_text
+from swarmroll.core.waves import left_to_move
 from swarmroll.core.writes import judge_spec, refused
 
 ENGINE_ACTS_FIRST = 2.0
@@ -122,8 +123,13 @@ def overdue(turn: Turn) -> Decision | None:
     )
 
 
-def engine_paused(turn: Turn, message: str) -> Decision:
-    """The engine counted enough failures to stop."""
+def engine_paused(turn: Turn, message: str) -> Decision | None:
+    """
+    The engine counted enough failures to stop.
+
+    Returns:
+        None if it has nothing left to do before it would be held anyway.
+    """
     if turn.snapshot.depth < Depth.NODES:
         return turn.look(Depth.NODES)
     state = turn.state
@@ -136,9 +142,11 @@ def engine_paused(turn: Turn, message: str) -> Decision:
     return turn.move(Trigger.STOPPED_ON_FAILURE, reason, standing_still=None)
 
 
-def _engine_misled(turn: Turn, message: str) -> Decision:
+def _engine_misled(turn: Turn, message: str) -> Decision | None:
     """The engine stopped for a displaced task, which is no failure: tell it to go on."""
     state = turn.state
+    if state.plan.steps[state.step].wave and left_to_move(turn) < 1:
+        return None
     if state.standing_still:
         return turn.move(state.standing_still, state.standing_still_for, standing_still=None)
     return go_on(turn, f"paused for a displaced task ({message})")

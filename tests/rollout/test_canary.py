@@ -453,11 +453,16 @@ def test_waves_that_shrink_at_this_size_are_refused(web: Story) -> None:
     assert 0 == web.writes()
 
 
-def test_the_last_wave_cannot_wait_for_promote(web: Story) -> None:
+def test_the_last_wave_cannot_wait_for_promote() -> None:
     """Nothing comes after it."""
-    web.service(4)
-    with pytest.raises(PlanError, match="last wave"):
-        web.roll(strategy=Canary(steps=[Step(tasks="100%", hold=None)]))
+    with pytest.raises(PlanError, match="the last wave of a canary takes all tasks"):
+        Canary(steps=[Step(tasks="100%", hold=None)])
+
+
+def test_a_wave_that_happens_to_be_all_waits_for_nobody(web: Story) -> None:
+    """The service is smaller than the canary was made for."""
+    web.service(1)
+    assert "completed" == web.roll(strategy=Canary(steps=[Step(tasks=1, hold=None)])).outcome
 
 
 def test_a_task_that_fails_while_the_canary_holds_is_named(sim: SimSwarm, web: Story) -> None:
