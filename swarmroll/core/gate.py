@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 import attrs
@@ -125,6 +125,10 @@ class Budget:
         return f"{record.failed} of {record.checks} checks failed (limit {self.ratio:g})"
 
 
+def _as_frozenset(moments: Iterable[Moment]) -> frozenset[Moment]:
+    return frozenset(moments)
+
+
 @attrs.frozen(kw_only=True)
 class GateRules:
     """
@@ -152,7 +156,7 @@ class GateRules:
     budget: Budget = attrs.field(factory=Budget)
     limit: float | None = 600.0
     no_data: NoData = NoData.FAIL
-    moments: frozenset[Moment] = frozenset(Moment)
+    moments: frozenset[Moment] = attrs.field(default=frozenset(Moment), converter=_as_frozenset)
 
     def __attrs_post_init__(self) -> None:
         if not self.name:

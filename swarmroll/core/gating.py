@@ -95,8 +95,8 @@ def _waited(turn: Turn) -> float:
     match state.phase:
         case Phase.HOLDING if step.hold is not None:
             return turn.now - state.since - step.hold
-        case Phase.VERIFYING:
-            return turn.now - max(state.since + step.monitor + step.bake, state.proof_due)
+        case Phase.VERIFYING if not state.waiting_for:
+            return turn.now - state.since - step.monitor - step.bake
         case _:
             # Nothing waits for them, or a person is waited for anyway.
             return 0.0
