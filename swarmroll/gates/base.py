@@ -141,9 +141,12 @@ def pattern_of(value: str | re.Pattern[str], what: str) -> re.Pattern[str]:
         PlanError: It is none.
     """
     try:
-        return re.compile(value)
+        pattern = re.compile(value)
     except (re.error, TypeError, RecursionError, OverflowError) as exc:
         raise wrong(what, f"a regular expression ({printable(str(exc))})", value) from None
+    if not isinstance(pattern.pattern, str):
+        raise wrong(what, "a regular expression of text", value)
+    return pattern
 
 
 def cut(text: str, limit: int) -> str:

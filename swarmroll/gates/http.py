@@ -112,7 +112,7 @@ class HttpGate(Asked):
     def _own_name(self) -> str:
         address = self._request.address
         path = address.target.partition("?")[0]
-        return f"http {address.origin.partition('://')[2]}{'' if path == '/' else path}"
+        return f"{address.scheme} {address.origin.partition('://')[2]}{'' if path == '/' else path}"
 
     @property
     def _reads_body(self) -> bool:
