@@ -88,9 +88,6 @@ def open_tcp(host: str, port: int, seconds: float | None) -> WholeTime:
         except OSError as exc:
             stream.close()
             failure = exc
-        except BaseException:
-            stream.close()
-            raise
         else:
             return stream
     raise failure

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any
 
@@ -22,7 +23,7 @@ _LONGEST_READ = 4096
 
 
 @attrs.frozen(kw_only=True, repr=False, eq=False)
-class Asked:
+class Asked(ABC):
     """
     How a gate is asked: the keyword arguments that all gates share.
 
@@ -65,13 +66,13 @@ class Asked:
         # Nothing of what it was given: that may be secret.
         return f"{type(self).__name__}(name={self.name!r})"
 
+    @abstractmethod
     def check(self, context: GateContext) -> Verdict:
         """See ``Gate``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _own_name(self) -> str:
         """What it is called unless it is told."""
-        raise NotImplementedError
 
     def _read_rules(self) -> GateRules:
         if not isinstance(self._name, str):

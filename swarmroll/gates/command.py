@@ -86,7 +86,11 @@ class CommandGate(Asked):
         except OSError as exc:
             return Verdict.failed(f"{self._command} could not be run: {exc.strerror}")
         with process:
-            output, ended = _run(process, ends)
+            try:
+                output, ended = _watched(process, ends)
+            finally:
+                if process.returncode is None:
+                    _kill(process)
         return self._judged(process.returncode, output.decode(errors="replace"), ended=ended)
 
     def _own_name(self) -> str:
@@ -118,7 +122,7 @@ class CommandGate(Asked):
         return Verdict.failed(f"{self._command}: {how}{said}")
 
 
-def _run(process: subprocess.Popen[bytes], ends: float) -> tuple[bytes, bool]:
+def _watched(process: subprocess.Popen[bytes], ends: float) -> tuple[bytes, bool]:
     """
     Let it run until its output is closed and it has exited, or the time is over.
 
@@ -127,23 +131,24 @@ def _run(process: subprocess.Popen[bytes], ends: float) -> tuple[bytes, bool]:
     """
     assert process.stdout is not None, "it is a pipe"
     output, descriptor = b"", process.stdout.fileno()
-    try:
-        # Not waited for before its output has ended: until then its id, and so its group's, is
-        # nobody else's.
-        while (left := ends - time.monotonic()) > 0:
-            if not select.select([descriptor], [], [], left)[0]:
-                continue
-            piece = os.read(descriptor, 65536)
-            if not piece:
-                process.wait(max(0.0, ends - time.monotonic()))
-                return output, True
-            output = (output + piece)[-_KEPT:]
-    except subprocess.TimeoutExpired:
-        pass
-    finally:
-        if process.returncode is None:
-            _kill(process)
+    # Not waited for before its output has ended: until then its id, and so its group's, is nobody
+    # else's.
+    while (left := ends - time.monotonic()) > 0:
+        if not select.select([descriptor], [], [], left)[0]:
+            continue
+        piece = os.read(descriptor, 65536)
+        if not piece:
+            return output, _has_exited(process, ends)
+        output = (output + piece)[-_KEPT:]
     return output, False
+
+
+def _has_exited(process: subprocess.Popen[bytes], ends: float) -> bool:
+    try:
+        process.wait(max(0.0, ends - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from swarmroll import Answer, HttpGate, PlanError, Verdict
+from swarmroll.gates.web import Address
 from tests.engine.server import Request, Server
-from tests.engine.test_hostile import drip, endless, once, silent, then_drip
+from tests.engine.test_hostile import closed, drip, endless, once, silent, then_drip
 from tests.gates.conftest import Serve
 from tests.gates.contexts import context
 
@@ -194,6 +195,7 @@ def test_nothing_secret_is_shown(serve: Serve) -> None:
         headers={"X-Thing": "open-sesame", "Authorization": "Custom abcdefgh"},
     )
     told = f"{gate!r} {gate.name} {gate.check(context())} {gate.rules}"
+    told += repr(Address.read(gate.url, "url"))
     assert not [
         word for word in ("hunter2", "sesame", "abcdefgh", "t0psecret", "YWRhOm") if word in told
     ]
@@ -329,10 +331,26 @@ def test_a_body_that_nobody_wants_is_not_waited_for(serve: Serve) -> None:
 
 
 def test_a_body_that_does_not_come_takes_nothing_from_a_wrong_status(serve: Serve) -> None:
-    script = then_drip(b"HTTP/1.1 500 Oh\r\nContent-Length: 10\r\n\r\n", b"")
-    server = serve(lambda _: script)
+    def head_alone(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 500 Oh\r\nContent-Length: 10\r\n\r\n")
+        silent(connection)
+
+    server = serve(lambda _: head_alone)
     reason = ask(server, timeout=SECONDS).reason
     assert f"{url(server)}: HTTP 500, wanted 200 to 299" == reason
+
+
+def test_redirects_have_one_deadline_together(serve: Serve) -> None:
+    """Each hop is quick enough, all of them are not."""
+
+    def slow(connection: socket.socket) -> None:
+        if not closed(connection, 0.2):
+            connection.sendall(ok(b"", status=302, Location="/again"))
+
+    server = serve(lambda _: slow)
+    begun = time.monotonic()
+    assert ask(server, timeout=0.5, redirects=100).reason.endswith("no answer in time")
+    assert time.monotonic() - begun < 1.5
 
 
 # --- arguments

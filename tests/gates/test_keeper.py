@@ -15,7 +15,7 @@ import pytest
 
 from swarmroll import FunctionGate, GateContext, Verdict
 from swarmroll.core.gate import Gate
-from swarmroll.gates.keeper import GRACE, Keeper
+from swarmroll.gates.keeper import GRACE, DaemonThreads, Keeper
 from swarmroll.sim.inline import InlineExecutor
 from tests.gates.contexts import context
 
@@ -232,6 +232,13 @@ def test_after_the_end_nothing_is_asked_and_nothing_heard() -> None:
         assert [] == keeper.heard()
         assert keeper.due is None
         assert not woken.acquire(blocking=False)
+
+
+def test_threads_carry_answers_and_exceptions() -> None:
+    """As of any executor."""
+    with DaemonThreads() as threads:
+        assert 3 == threads.submit(max, 1, 3).result(10)
+        assert isinstance(threads.submit(int, "x").exception(10), ValueError)
 
 
 def test_a_hanging_gate_does_not_keep_python_from_ending() -> None:
