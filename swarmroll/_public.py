@@ -3,6 +3,7 @@
 from swarmroll.core.canary import Canary, Step
 from swarmroll.core.events import Event
 from swarmroll.core.findings import Finding, Severity
+from swarmroll.core.gate import Answer, Budget, Gate, GateContext, Moment, NoData, Verdict
 from swarmroll.core.image import ImageReference
 from swarmroll.core.parts import (
     Config,
@@ -45,6 +46,13 @@ from swarmroll.errors import (
     Superseded,
     SwarmrollError,
 )
+from swarmroll.gates.command import CommandGate
+from swarmroll.gates.http import HttpGate
+from swarmroll.gates.logs import LogGate
+from swarmroll.gates.manual import ManualGate
+from swarmroll.gates.prometheus import PrometheusGate
+from swarmroll.gates.python import FunctionGate
+from swarmroll.gates.tcp import TcpGate
 from swarmroll.journal.memory import MemoryJournal
 from swarmroll.observers.structlog import StructlogObserver
 from swarmroll.rollout import Rollout
@@ -53,7 +61,10 @@ from swarmroll.swarm import Swarm, connect
 __all__ = [
     "TLS",
     "Aborted",
+    "Answer",
+    "Budget",
     "Canary",
+    "CommandGate",
     "Config",
     "Conflict",
     "EngineError",
@@ -61,13 +72,21 @@ __all__ = [
     "Event",
     "Evidence",
     "Finding",
+    "FunctionGate",
+    "Gate",
+    "GateContext",
     "Healthcheck",
+    "HttpGate",
     "ImageReference",
     "LeaseHeld",
     "LogDriver",
+    "LogGate",
+    "ManualGate",
     "MemoryJournal",
+    "Moment",
     "Mount",
     "Network",
+    "NoData",
     "NoRollout",
     "Node",
     "NotAManager",
@@ -80,6 +99,7 @@ __all__ = [
     "Platform",
     "Port",
     "PreflightError",
+    "PrometheusGate",
     "Report",
     "Resources",
     "RestartPolicy",
@@ -104,8 +124,10 @@ __all__ = [
     "SwarmrollError",
     "Task",
     "TaskState",
+    "TcpGate",
     "Transition",
     "Trigger",
     "UpdateConfig",
+    "Verdict",
     "connect",
 ]

@@ -15,10 +15,11 @@ OUTSIDE = frozenset({"errors", "core"})
 ROOMS: Mapping[str, frozenset[str]] = {
     "errors": frozenset(),
     "core": frozenset({"errors"}),
-    "engine": OUTSIDE,
+    "streams": frozenset(),
+    "engine": OUTSIDE | {"streams"},
     # A journal stamps its leases by the engine's clock.
     "journal": OUTSIDE | {"engine"},
-    "gates": OUTSIDE,
+    "gates": OUTSIDE | {"streams"},
     "traffic": OUTSIDE,
     "observers": OUTSIDE,
     "render": OUTSIDE,

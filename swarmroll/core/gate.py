@@ -8,7 +8,7 @@ from typing import Protocol
 
 import attrs
 
-from swarmroll.core.redact import printable
+from swarmroll.core.redact import printable, shown
 from swarmroll.core.snapshot import Node, Task
 from swarmroll.core.units import duration_text
 from swarmroll.errors import PlanError
@@ -105,12 +105,12 @@ class Budget:
     ratio: float | None = None
 
     def __attrs_post_init__(self) -> None:
-        if self.consecutive is not None and self.consecutive < 1:
-            raise PlanError(f"Budget.consecutive must be at least 1, got {self.consecutive}")
-        if self.count is not None and self.count < 0:
-            raise PlanError(f"Budget.count must be at least 0, got {self.count}")
-        if self.ratio is not None and not 0 <= self.ratio <= 1:
-            raise PlanError(f"Budget.ratio must be 0 to 1, got {self.ratio:g}")
+        if self.consecutive is not None:
+            _check_whole("Budget.consecutive", self.consecutive, 1)
+        if self.count is not None:
+            _check_whole("Budget.count", self.count, 0)
+        if self.ratio is not None and not (_is_number(self.ratio) and 0 <= self.ratio <= 1):
+            raise PlanError(f"Budget.ratio must be 0 to 1, got {shown(self.ratio)}")
 
     def exceeded(self, record: GateRecord) -> str:
         """Why too much has failed, in a few words; empty if it has not."""
@@ -159,14 +159,15 @@ class GateRules:
     moments: frozenset[Moment] = attrs.field(default=frozenset(Moment), converter=_as_frozenset)
 
     def __attrs_post_init__(self) -> None:
-        if not self.name:
+        if not self.name.strip():
             raise PlanError("a gate needs a name")
         for field in ("interval", "timeout", "limit"):
             value = getattr(self, field)
-            if value is not None and value <= 0:
-                raise PlanError(f"gate {self.name}: {field} must be more than 0, got {value:g}")
-        if self.passes < 1:
-            raise PlanError(f"gate {self.name}: passes must be at least 1, got {self.passes}")
+            if value is not None and not (_is_number(value) and value > 0):
+                raise PlanError(
+                    f"gate {self.name}: {field} must be more than 0 seconds, got {shown(value)}"
+                )
+        _check_whole(f"gate {self.name}: passes", self.passes, 1)
         if not self.moments:
             raise PlanError(f"gate {self.name} is checked at no moment at all")
 
@@ -360,3 +361,12 @@ def noted(
         last_at=at,
     )
     return (*answers, new)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _check_whole(what: str, value: object, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise PlanError(f"{what} must be a whole number, at least {least}, got {shown(value)}")
