@@ -98,6 +98,7 @@ class StoredSpec:
         "rollback",
         "spread",
         "template",
+        "terminal",
         "update",
         "version",
     )
@@ -119,6 +120,7 @@ class StoredSpec:
         self.restart = _restart(self.template.get("RestartPolicy"))
         container: Doc = self.template.get("ContainerSpec") or {}
         self.image: str = container.get("Image", "")
+        self.terminal = bool(container.get("TTY"))
         grace = container.get("StopGracePeriod")
         self.grace: float = 10.0 if grace is None else grace / NANO
         self.healthcheck = _healthcheck(container.get("Healthcheck"))

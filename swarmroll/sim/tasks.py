@@ -148,3 +148,23 @@ class SimTask:
                 template=template(self.spec),
             )
         return self.value
+
+
+def container_name(task: SimTask) -> str:
+    """``service.slot.task``, as the engine names it."""
+    place = task.slot if task.slot is not None else "" if task.node is None else task.node.id
+    return f"{task.spec.name}.{place}.{task.id}"
+
+
+def container_labels(task: SimTask) -> dict[str, str]:
+    """The labels that swarm puts on it, and those of the spec."""
+    spec = task.spec.template.get("ContainerSpec") or {}
+    return {
+        **(spec.get("Labels") or {}),
+        "com.docker.swarm.node.id": "" if task.node is None else task.node.id,
+        "com.docker.swarm.service.id": task.service_id,
+        "com.docker.swarm.service.name": task.spec.name,
+        "com.docker.swarm.task": "",
+        "com.docker.swarm.task.id": task.id,
+        "com.docker.swarm.task.name": container_name(task),
+    }

@@ -508,6 +508,43 @@ def test_node_updates_that_cannot_be_are_refused(
     assert words in got.message
 
 
+def test_a_node_is_removed_once_it_is_down(served: SimSwarm, http: Http) -> None:
+    """HTTP 400 before that, and for a manager at any time."""
+    key = http.get("/nodes/node-3")["ID"]
+    refused = http.delete("/nodes/node-3")
+    assert (refused.status, refused.message) == (
+        400,
+        f"rpc error: code = FailedPrecondition desc = node {key} is not down and can't be removed",
+    )
+    manager = http.ask("DELETE", "/nodes/node-1", force="1")
+    assert (manager.status, "must be demoted to worker before removal" in manager.message) == (
+        400,
+        True,
+    )
+    served.node("node-3").down()
+    served.run(20)
+    assert http.delete("/nodes/node-3").status == 200
+    assert http.delete("/nodes/node-3").status == 404
+    assert len(http.get("/nodes")) == 2
+
+
+def test_a_door_that_is_no_manager_any_more_says_so() -> None:
+    """HTTP 503, with the engine's words; what is no business of the swarm's is still answered."""
+    with SimSwarm(nodes=3, managers=3, serve=True, speed=50) as sim:
+        http = Http(sim)
+        served = http.get("/nodes/node-1")
+        spec = {**served["Spec"], "Role": "worker"}
+        index = served["Version"]["Index"]
+        assert http.post("/nodes/node-1/update", spec, version=index).status == 200
+        sim.run(60)
+        got = http.ask("GET", "/services")
+        assert (got.status, got.message.partition(".")[0]) == (
+            503,
+            "This node is not a swarm manager",
+        )
+        assert http.ask("GET", "/version").status == 200
+
+
 def test_nodes_are_filtered(served: SimSwarm, http: Http) -> None:
     """By role, name and label."""
     served.node("node-3").label(disk="ssd")
@@ -581,6 +618,16 @@ def test_logs_come_in_frames(served: SimSwarm, http: Http) -> None:
     detailed = http.ask("GET", "/services/web/logs", stdout="1", details="1", timestamps="1")
     assert f"com.docker.swarm.task.id={task['ID']} one" in frames(detailed.body)[0]
     assert http.ask("GET", "/services/web/logs", stderr="1").body == b""
+
+
+def test_logs_of_a_terminal_come_without_frames(served: SimSwarm, http: Http) -> None:
+    """As the terminal wrote them, line ends included."""
+    container = {"Image": "app:1", "TTY": True}
+    create(http, TaskTemplate={"ContainerSpec": container}, Mode={"Replicated": {"Replicas": 1}})
+    served.settle()
+    got = http.ask("GET", "/services/web/logs", stdout="1", tail="2")
+    assert got.headers["Content-Type"] == "application/vnd.docker.raw-stream"
+    assert got.body == b"two\r\nthree\r\n"
 
 
 @pytest.mark.parametrize(

@@ -428,3 +428,63 @@ def test_attempts_are_counted_again_by_a_new_leader() -> None:
         sim.change_leader(election=10)
         sim.run(60)
         assert len(sim.tasks("web")) == 3
+
+
+def test_nobody_leads_without_more_than_half_of_the_managers() -> None:
+    """Two of three are lost: requests are refused, tasks go on, and one that is back is enough."""
+    with _three() as sim:
+        sim.create_service("web", image="app:1", replicas=3)
+        sim.node("node-2").cut_off()
+        sim.run(60)
+        before = [task.id for task in sim.tasks("web") if task.running]
+        assert len(before) == 3
+        sim.node("node-3").cut_off()
+        sim.run(60)
+        engine = sim.engine(patience=0)
+        with pytest.raises(EngineUnavailable, match="The swarm does not have a leader") as refused:
+            engine.service("web")
+        assert refused.value.status == 500
+        assert [task.id for task in sim.tasks("web") if task.running] == before
+        sim.node("node-3").up()
+        sim.run(60)
+        assert engine.service("web").name == "web"
+
+
+def test_a_second_manager_does_not_help_when_one_of_two_is_lost() -> None:
+    """More than half of two is two."""
+    with SimSwarm(nodes=3, managers=2) as sim:
+        sim.node("node-2").down()
+        sim.run(60)
+        assert not any(sim.node(f"node-{number}").leads for number in (1, 2, 3))
+
+
+def test_tasks_of_a_node_that_is_removed_are_made_elsewhere(sim: SimSwarm, web: Web) -> None:
+    """Its own are orphaned at once; its name is not given again."""
+    sim.create_service("web", image="app:1", replicas=6, restart={"delay": 0})
+    lost = {task.id for task in web.tasks() if task.node_id == sim.node("node-3").id}
+    assert lost
+    sim.node("node-3").remove(force=True)
+    sim.run(10)
+    assert {task.id for task in web.tasks() if task.state is TaskState.ORPHANED} == lost
+    assert web.running("app:1") == 6
+    assert len(sim.connect().nodes()) == 2
+    assert sim.add_node().hostname == "node-4"
+
+
+def test_a_global_task_goes_with_its_node(sim: SimSwarm, web: Web) -> None:
+    """The others stay as they are."""
+    sim.create_service("web", image="app:1", mode="global")
+    sim.node("node-2").drain()
+    sim.run(10)
+    sim.node("node-2").remove(force=True)
+    sim.run(30)
+    assert web.running("app:1") == 2
+    assert len(web.runnable()) == 2
+
+
+def test_a_node_that_is_no_worker_or_not_down_is_not_removed(sim: SimSwarm) -> None:
+    """As the engine refuses it."""
+    with pytest.raises(EngineError, match="must be demoted to worker before removal"):
+        sim.node("node-1").remove(force=True)
+    with pytest.raises(EngineError, match="is not down and can't be removed"):
+        sim.node("node-2").remove()
