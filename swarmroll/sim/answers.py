@@ -124,9 +124,7 @@ def task_document(sim: SimSwarm, task: SimTask) -> dict[str, Any]:
     if spec.networked:
         doc["NetworksAttachments"] = _attachments(sim, spec, task)
     if spec.job:
-        service = sim.store.services.get(task.service_id)
-        iteration = 0 if service is None else service.jobs
-        doc["JobIteration"] = {"Index": iteration} if iteration else {}
+        doc["JobIteration"] = {"Index": task.iteration} if task.iteration else {}
     return doc
 
 
