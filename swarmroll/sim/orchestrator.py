@@ -296,9 +296,10 @@ class Orchestrator:
             for task in self._store.tasks_of(service.id):
                 if task not in current and not task.ended:
                     self._store.want(task, TaskState.REMOVE)
+        running = sum(1 for t in current if t.desired <= TaskState.COMPLETE and not t.ended)
         for task in current:
             if task.ended and task.state is not TaskState.COMPLETE:
-                self.restarts.restart_job(service, task)
+                running += self.restarts.restart_job(service, task)
         desired = TaskState.COMPLETE
         if service.spec.per_node:
             held = {task.node for task in current}
@@ -306,7 +307,6 @@ class Orchestrator:
                 if node not in held and not node.invalid and satisfies(service.spec, node):
                     self._store.add_task(service, slot=None, node=node, desired=desired)
             return
-        running = sum(1 for t in current if t.desired <= desired and not t.ended)
         used = {task.slot for task in current}
         free = [number for number in range(service.spec.replicas) if number not in used]
         for number in free[: max(0, service.spec.concurrent - running)]:

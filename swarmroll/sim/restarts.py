@@ -154,13 +154,13 @@ class Restarts:
         self.record(replacement)
         self.delay_start(replacement, task, wait, wait_stop=wait_stop)
 
-    def restart_job(self, service: SimService, task: SimTask) -> None:
-        """Try a task of a job again that failed, unless its policy says no."""
+    def restart_job(self, service: SimService, task: SimTask) -> bool:
+        """Try a task of a job again that failed, unless its policy says no; whether it does."""
         if task.desired > TaskState.COMPLETE:
-            return
+            return False
         self._store.want(task, TaskState.SHUTDOWN)
         if not self.should_restart(task):
-            return
+            return False
         again = self._store.add_task(
             service,
             slot=task.slot,
@@ -169,6 +169,7 @@ class Restarts:
         )
         self.record(again)
         self.delay_start(again, None, task.spec.restart.delay, wait_stop=False)
+        return True
 
     def record(self, replacement: SimTask) -> None:
         """Count a restart (Supervisor.RecordRestartHistory)."""

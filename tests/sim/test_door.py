@@ -438,6 +438,63 @@ def test_tasks_are_filtered(served: SimSwarm, http: Http) -> None:
     assert http.get(f"/tasks/{one['ID']}") == one
 
 
+def test_dead_tasks_of_the_present_spec_are_up_to_date_too(served: SimSwarm, http: Http) -> None:
+    """And none is, once its service is gone."""
+    served.create_service("web", image="app:1", settle=0)
+    served.update_service("web", image="bad:1")
+    served.run(20)
+    listed = http.get("/tasks", filters={"service": ["web"], "_up-to-date": ["true"]})
+    assert "failed" in {task["Status"]["State"] for task in listed}
+    assert {task["Spec"]["ContainerSpec"]["Image"] for task in listed} == {"bad:1"}
+    served.remove_service("web")
+    assert http.get("/tasks", filters={"_up-to-date": ["true"]}) == []
+
+
+def test_tasks_of_a_job_count_from_zero_which_is_not_written(served: SimSwarm, http: Http) -> None:
+    """Slot 0 and iteration 0 are left out; tasks of an older run keep their iteration."""
+    served.image("once:1", crashes_after=0.5, exit_code=0)
+    served.create_service("web", image="once:1", mode="replicated-job", replicas=2)
+    served.run(10)
+    first = http.get("/tasks")
+    assert sorted(task.get("Slot", "none") for task in first if "Slot" in task) == [1]
+    assert [task["JobIteration"] for task in first] == [{}, {}]
+    status = http.get("/services", status="true")[0]["ServiceStatus"]
+    assert status["CompletedTasks"] == 2
+    served.update_service("web", lambda s: {**s.to_engine(), "Labels": {"a": "b"}})
+    served.run(10)
+    runs = [task["JobIteration"].get("Index", 0) for task in http.get("/tasks")]
+    assert sorted(runs) == [0, 0, 1, 1]
+
+
+def test_credentials_may_be_taken_from_the_previous_spec(served: SimSwarm, http: Http) -> None:
+    """Without a header they stay, or come from the one before; no document shows them."""
+    http.ask("POST", "/services/create", body=WEB, headers={"X-Registry-Auth": "b25l"})
+    served.settle()
+
+    def update(query: dict[str, str], auth: dict[str, str]) -> str | None:
+        index = http.get("/services/web")["Version"]["Index"]
+        words: dict[str, Any] = {"version": index, **query}
+        got = http.ask("POST", "/services/web/update", body=WEB, headers=auth, **words)
+        assert got.status == 200
+        served.settle()
+        return served.control.find("web").spec.auth
+
+    assert update({}, {"X-Registry-Auth": "dHdv"}) == "dHdv"
+    assert update({"registryAuthFrom": "previous-spec"}, {}) == "b25l"
+    assert update({}, {}) == "b25l"
+
+
+def test_networks_at_the_top_of_a_spec_count_where_the_template_has_none(
+    served: SimSwarm, http: Http
+) -> None:
+    """As engines up to 28 have it: its tasks are attached."""
+    served.network("net")
+    create(http, Networks=[{"Target": "net"}])
+    served.settle()
+    attached = [task.get("NetworksAttachments") for task in http.get("/tasks")]
+    assert [len(networks or ()) for networks in attached] == [1, 1]
+
+
 def test_tasks_of_an_unknown_service_are_not_found(http: Http) -> None:
     """HTTP 404, though it is a list."""
     got = http.ask("GET", "/tasks", filters={"service": ["nope"]})

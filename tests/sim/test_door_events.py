@@ -268,3 +268,36 @@ def test_containers_are_destroyed_when_the_swarm_forgets_them(served: SimSwarm, 
         served.run(10)
         assert events.next()["Actor"]["ID"] == here["Id"]
     assert http.get("/containers/json", all="1") == []
+
+
+def test_most_writes_tell_nothing_but_that_they_were(served: SimSwarm, http: Http) -> None:
+    """The endpoint that is allotted after a create, a label, an update config: no attributes."""
+    with http.events(filters={"type": ["service"]}) as events:
+        served.create_service("web", image="app:1")
+        served.settle()
+        served.update_service("web", lambda s: {**s.to_engine(), "Labels": {"a": "b"}})
+        served.update_service("web", lambda s: {**s.to_engine(), "UpdateConfig": {"Delay": 9}})
+        found = [told(events.next()) for _ in range(4)]
+    assert found == [("service", "create", {}), *[("service", "update", {})] * 3]
+
+
+def test_a_rollback_that_fails_with_action_rollback_tells_both_its_ends(
+    served: SimSwarm, http: Http
+) -> None:
+    """rollback_paused, and completed a few milliseconds later: who polls sees only the latter."""
+    served.create_service(
+        "web", image="app:1", rollback={"parallelism": 1, "failure_action": "rollback"}
+    )
+    served.update_service("web", image="app:2")
+    served.settle()
+    served.image("app:1", crashes_after=0.5)
+    with http.events(filters={"type": ["service"]}) as events:
+        served.rollback_service("web")
+        served.run(30)
+        found = [events.next() for _ in range(3)]
+    assert [event["Actor"]["Attributes"].get("updatestate.new") for event in found] == [
+        "rollback_started",
+        "rollback_paused",
+        "completed",
+    ]
+    assert (found[2]["timeNano"] - found[1]["timeNano"]) / 1e9 < 0.05

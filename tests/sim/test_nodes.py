@@ -488,3 +488,47 @@ def test_a_node_that_is_no_worker_or_not_down_is_not_removed(sim: SimSwarm) -> N
         sim.node("node-1").remove(force=True)
     with pytest.raises(EngineError, match="is not down and can't be removed"):
         sim.node("node-2").remove()
+
+
+def test_a_job_tries_again_what_failed_and_not_what_is_complete(sim: SimSwarm, web: Web) -> None:
+    """Until as many are complete as it wants, and no more at a time than it says."""
+    sim.image("work:1", crashes_after=1.0, exit_code=0)
+    sim.image("work:1", crashes_after=1.0, exit_code=1, on_slots=[1])
+    spec = {
+        "TaskTemplate": {
+            "ContainerSpec": {"Image": "work:1"},
+            "RestartPolicy": {"Condition": "any", "Delay": 0},
+        },
+        "Mode": {"ReplicatedJob": {"MaxConcurrent": 2, "TotalCompletions": 4}},
+    }
+    sim.create_service("web", spec=spec, settle=0)
+    most = [0]
+
+    def count() -> bool:
+        living = (
+            [task for task in web.tasks() if task.state < TaskState.COMPLETE]
+            if sim.store.services
+            else []
+        )
+        most[0] = max(most[0], len(living))
+        return False
+
+    sim.at(count, lambda: None)
+    sim.run(20)
+    done = {task.slot for task in web.tasks() if task.state is TaskState.COMPLETE}
+    assert done == {0, 2, 3}
+    assert len([task for task in web.tasks() if task.state is TaskState.FAILED]) > 3
+    sim.image("work:1", crashes_after=1.0, exit_code=0)
+    sim.run(20)
+    complete = [task.slot for task in web.tasks() if task.state is TaskState.COMPLETE]
+    assert sorted(slot or 0 for slot in complete) == [0, 1, 2, 3]
+    assert most[0] == 2
+
+
+def test_a_job_that_must_not_be_restarted_is_not(sim: SimSwarm, web: Web) -> None:
+    """Restart condition none."""
+    sim.create_service(
+        "web", image="bad:1", mode="replicated-job", restart={"condition": "none"}, settle=0
+    )
+    sim.run(60)
+    assert [task.state for task in web.tasks()] == [TaskState.FAILED]
