@@ -287,14 +287,16 @@ class SimStage:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Ctrl-C and SIGTERM are one KeyboardInterrupt; impatience does not break the cleaning up."""
+    """Ctrl-C, SIGTERM and SIGHUP are one KeyboardInterrupt; a second one is ignored."""
 
     def interrupt(number: int, _: FrameType | None) -> None:
         for each in previous:
             signal.signal(each, signal.SIG_IGN)
         raise KeyboardInterrupt(signal.Signals(number).name)
 
-    watched = (signal.SIGINT, signal.SIGTERM)
+    watched = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP"):
+        watched.append(signal.SIGHUP)
     previous = {number: signal.signal(number, interrupt) for number in watched}
     try:
         yield

@@ -190,7 +190,7 @@ def test_as_json() -> None:
     assert "Shown: " in err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_it_can_be_interrupted(number: signal.Signals, tmp_path: Path) -> None:
     """Exit code 130, and nothing is left behind: neither a process nor a socket."""
     with running("swarmroll", "demo", "--speed", "10", TMPDIR=str(tmp_path)) as process:
