@@ -262,7 +262,7 @@ def test_what_the_engine_refuses_is_refused(
 def test_a_rollback_config_is_not_validated(sim: SimSwarm) -> None:
     """A ratio of 2 is accepted there."""
     made = sim.create_service("web", image="app:1", rollback={"max_failure_ratio": 2.0})
-    assert made.raw["Spec"]["RollbackConfig"]["MaxFailureRatio"] == 2.0
+    assert made.spec.to_engine()["RollbackConfig"]["MaxFailureRatio"] == 2.0
 
 
 def test_names_are_unique(sim: SimSwarm) -> None:
