@@ -259,6 +259,17 @@ def test_what_the_engine_refuses_is_refused(
     assert sim.service("web").version == service.version
 
 
+def test_other_networks_at_the_top_of_a_spec_are_refused(sim: SimSwarm) -> None:
+    """HTTP 501: they are to be moved into the task template first."""
+    for name in ("one", "two"):
+        sim.network(name)
+    template = {"ContainerSpec": {"Image": "app:1"}}
+    sim.create_service("web", spec={"TaskTemplate": template, "Networks": [{"Target": "one"}]})
+    with pytest.raises(EngineError, match="networks must be migrated to TaskSpec") as e:
+        sim.update_service("web", lambda s: {**s.to_engine(), "Networks": [{"Target": "two"}]})
+    assert e.value.status == 501
+
+
 def test_a_rollback_config_is_not_validated(sim: SimSwarm) -> None:
     """A ratio of 2 is accepted there."""
     made = sim.create_service("web", image="app:1", rollback={"max_failure_ratio": 2.0})
