@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, Protocol, assert_never
 
@@ -108,6 +108,9 @@ def exit_code(story: Callable[[], object], say: Say) -> int:
     """Let a story be shown: 0, or 1 if it failed, or 130 if it was interrupted, which is said."""
     try:
         story()
+    except BrokenPipeError:
+        # Nobody reads any more, and so nobody can be told.
+        raise
     except (DemoError, SwarmrollError, OSError) as error:
         say(f"\nDEMO FAILED: {error}")
         return _FAILED
@@ -190,7 +193,9 @@ class Live:
             self._began = event.at
         text = self._text(event)
         if text:
-            self._say(f"{event.at - self._began:6.1f} s  {text}")
+            # An observer's failures are none of the rollout's; the story itself will meet this one.
+            with suppress(BrokenPipeError):
+                self._say(f"{event.at - self._began:6.1f} s  {text}")
 
     def _text(self, event: Event) -> str:
         which = "old spec" if self._back else "new spec"

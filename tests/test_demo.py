@@ -206,6 +206,19 @@ def test_it_can_be_interrupted(number: signal.Signals, tmp_path: Path) -> None:
     assert [*tmp_path.iterdir()] == []
 
 
+def test_a_reader_that_has_seen_enough_ends_it() -> None:
+    """As in ``swarmroll demo | head``: without a traceback."""
+    with running("swarmroll", "demo", "--speed", "10") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        for line in process.stdout:
+            if "a task of the new spec was made" in line:
+                break
+        process.stdout.close()
+        assert process.wait(20) == 1
+        assert process.stderr.read() == ""
+
+
 @pytest.mark.parametrize("speed", ["0", "-1", "nan", "11", "soon"])
 def test_a_speed_that_is_none_is_refused(speed: str) -> None:
     """Exit code 2, naming the option."""
