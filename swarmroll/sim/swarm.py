@@ -46,21 +46,27 @@ Change = Callable[[ServiceSpec], "ServiceSpec | Mapping[str, Any]"]
 
 
 class NodeHandle:
-    """What a test may do to one node."""
+    """What a test may do to one node; to one that was removed, nothing (ValueError)."""
 
     def __init__(self, sim: SimSwarm, node: SimNode) -> None:
         self._sim = sim
-        self._node = node
+        self._found = node
+
+    @property
+    def _node(self) -> SimNode:
+        if self._found.id not in self._sim.store.nodes:
+            raise ValueError(f"{self._found.hostname} was removed from the swarm")
+        return self._found
 
     @property
     def id(self) -> str:
         """The node's id."""
-        return self._node.id
+        return self._found.id
 
     @property
     def hostname(self) -> str:
         """The node's name."""
-        return self._node.hostname
+        return self._found.hostname
 
     @property
     def state(self) -> NodeState:

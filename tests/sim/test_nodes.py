@@ -463,12 +463,15 @@ def test_tasks_of_a_node_that_is_removed_are_made_elsewhere(sim: SimSwarm, web: 
     sim.create_service("web", image="app:1", replicas=6, restart={"delay": 0})
     lost = {task.id for task in web.tasks() if task.node_id == sim.node("node-3").id}
     assert lost
-    sim.node("node-3").remove(force=True)
-    sim.run(10)
+    node = sim.node("node-3")
+    node.remove(force=True)
+    assert sim.settle()
     assert {task.id for task in web.tasks() if task.state is TaskState.ORPHANED} == lost
     assert web.running("app:1") == 6
     assert len(sim.connect().nodes()) == 2
     assert sim.add_node().hostname == "node-4"
+    with pytest.raises(ValueError, match="node-3 was removed from the swarm"):
+        node.up()
 
 
 def test_a_global_task_goes_with_its_node(sim: SimSwarm, web: Web) -> None:
