@@ -525,6 +525,8 @@ def test_a_job_tries_again_what_failed_and_not_what_is_complete(sim: SimSwarm, w
     sim.run(20)
     complete = [task.slot for task in web.tasks() if task.state is TaskState.COMPLETE]
     assert sorted(slot or 0 for slot in complete) == [0, 1, 2, 3]
+    wanted = {task.desired for task in web.tasks() if task.state is TaskState.COMPLETE}
+    assert wanted == {TaskState.COMPLETE}
     assert most[0] == 2
 
 

@@ -317,15 +317,25 @@ def test_scaling_down_takes_second_copies_of_a_node_first(sim: SimSwarm, web: We
 
 
 def test_failures_of_a_cancelled_update_do_not_count(sim: SimSwarm, web: Web) -> None:
-    """Another update config is enough to forget who is to be watched."""
+    """Another update config is enough to forget who was to be watched; who comes after, counts."""
     sim.image("late:1", crashes_after=10.0)
-    sim.create_service("web", image="app:1", update={"parallelism": 1, "monitor": 60})
+    pace = {"Parallelism": 1, "Monitor": 60_000_000_000}
+    sim.create_service(
+        "web",
+        image="app:1",
+        replicas=2,
+        update={"parallelism": 1, "monitor": 60, "delay": 3600},
+        restart={"delay": 3600},
+    )
     sim.update_service("web", image="late:1")
     sim.run(5)
-    sim.update_service("web", lambda s: _with(s, UpdateConfig={"Parallelism": 2}))
-    sim.run(60)
-    assert any(task.state is TaskState.FAILED for task in web.tasks())
-    assert "paused" not in web.states()
+    sim.update_service("web", lambda s: _with(s, UpdateConfig=pace))
+    sim.run(9)
+    (first,) = [task for task in web.tasks() if task.state is TaskState.FAILED]
+    assert web.state() == "updating"
+    sim.run(10)
+    assert web.state() == "paused"
+    assert first.id not in web.message()
 
 
 def test_the_ratio_is_of_the_slots_that_were_left(sim: SimSwarm, web: Web) -> None:
