@@ -31,7 +31,8 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "aio": OUTSIDE | {"engine", "journal", "outcomes", "runner", "rollout", "swarm"},
     "_public": OUTSIDE | {"engine", "journal", "gates", "observers", "rollout", "swarm"},
     "__init__": frozenset({"_public"}),
-    "cli": OUTSIDE | {"_public", "observers", "render", "rollout", "sim", "swarm"},
+    "demo": OUTSIDE | {"sim", "swarm"},
+    "cli": OUTSIDE | {"_public", "demo", "observers", "render", "rollout", "sim", "swarm"},
     "__main__": frozenset({"cli"}),
     "tasks": OUTSIDE | {"_public", "observers", "render", "rollout", "swarm"},
 }

@@ -113,6 +113,32 @@ def test_an_update_config_of_the_change_is_what_is_declared_in_the_end(web: Stor
     assert 3 == web.spec.effective_update_config.parallelism
 
 
+def test_a_canary_may_be_told_how_the_rest_goes(web: Story) -> None:
+    """All of the rest at once, each task watched for two seconds."""
+    web.service(6)
+    canary = Canary(steps=[Step(tasks=1)], parallelism="100%", monitor=2, order="start-first")
+    plan = web.swarm.plan("web", image="app:2", strategy=canary)
+    config = plan.steps[-1].spec.effective_update_config
+    assert (6, 2.0, "start-first") == (config.parallelism, config.monitor, config.order)
+    assert "then watch" not in str(plan)
+    assert "completed" == web.swarm.update("web", image="app:2", strategy=canary).outcome
+
+
+def test_a_canary_over_a_rollout_that_was_held_gives_back_a_sane_config(
+    sim: SimSwarm, web: Story
+) -> None:
+    """What the earlier one had borrowed is not what the service declares."""
+    web.service(4, update={"parallelism": 2, "delay": 3.0})
+    with web.starting(strategy=ONE_THEN_HALF) as rollout:
+        sim.at(lambda: rollout.phase == "holding", rollout.abort)
+    assert "aborted" == rollout.wait(30, check=False).outcome
+    assert web.spec.effective_update_config.delay >= YEARS
+    sim.image("app:3")
+    report = web.roll(image="app:3", strategy=ONE_THEN_HALF, allow="*")
+    assert "completed" == report.outcome
+    assert 3.0 == web.spec.effective_update_config.delay
+
+
 def test_a_ramp_doubles(web: Story) -> None:
     """Until every task runs the release."""
     web.service(10)
@@ -334,6 +360,40 @@ def test_waves_that_are_overrun_are_not_written(sim: SimSwarm, web: Story) -> No
     assert "completed" == report.outcome
     # The first wave, the rest, and the update config given back.
     assert 3 == web.writes()
+
+
+def test_a_node_lost_in_the_middle_of_a_wave_is_survived(sim: SimSwarm, web: Story) -> None:
+    """The engine would wait for its task for ever; it is told to go on."""
+    sim.image("app:2", starts_in=20.0)
+    web.service(6)
+    canary = Canary(steps=[Step(tasks=3, hold=5)])
+
+    def lose() -> None:
+        new = next(task for task in web.tasks() if task.image == "app:2" and task.node_id)
+        sim.node(new.node_id).down()
+
+    sim.at(lambda: any(t.image == "app:2" and t.node_id for t in web.tasks()), lose)
+    report = roll(web, Waves(web), canary)
+    assert "completed" == report.outcome
+    assert ["app:2"] * 6 == web.running()
+
+
+def test_a_slot_that_moves_at_the_end_of_a_hold_is_waited_for(sim: SimSwarm, web: Story) -> None:
+    """It leaked a moment before, and has to be proven first."""
+    sim.image("app:2", starts_in=8.0)
+    web.service(4)
+
+    def kill_an_old_one() -> None:
+        old = next(task for task in web.tasks() if task.running and task.image == "app:1")
+        sim.kill_container("web", slot=old.slot or 0)
+
+    canary = Canary(steps=[Step(tasks=1, hold=30)])
+    waves = Waves(web).in_hold(1, lambda: sim.after(27, kill_an_old_one))
+    report = roll(web, waves, canary)
+    assert ("completed", 1) == (report.outcome, report.leaks)
+    (held,) = [move for move in report.transitions if move.trigger == "hold_over"]
+    (began,) = [move for move in report.transitions if move.target == "holding"]
+    assert held.at - began.at > 35
 
 
 def test_a_lost_node_in_a_hold_is_survived(sim: SimSwarm, web: Story) -> None:

@@ -10,6 +10,7 @@ import pytest
 from swarmroll import Canary, PlanError, Rolling, Step
 from swarmroll.core.events import Event, GateJudged
 from swarmroll.core.gate import Budget, GateContext, GateRules, Moment, NoData, Verdict
+from swarmroll.core.state import State
 from swarmroll.sim import SimSwarm
 
 from .conftest import Story, phases, why
@@ -268,6 +269,14 @@ def test_a_share_of_failed_checks_is_a_budget_too(web: Story) -> None:
     report = web.roll(strategy=Rolling(bake="1m"), gates=[gate])
     assert "rolled_back" == report.outcome
     assert "checks failed (limit 0.1)" in report.headline
+
+
+def test_an_answer_to_a_question_of_an_earlier_phase_counts_for_nothing(web: Story) -> None:
+    """It was about something else."""
+    web.service(1)
+    plan = web.swarm.plan("web", image="app:2", gates=[Scripted(passes)])
+    state = State(plan=plan)
+    assert state is state.heard("scripted", Verdict.failed("late"), now=1.0, wall=1.0)
 
 
 def test_promote_goes_on_whatever_the_gates_say(sim: SimSwarm, web: Story) -> None:
