@@ -229,7 +229,9 @@ class GateRecord:
                 return heard
 
     def passing(self, rules: GateRules) -> bool:
-        """Whether it would let the rollout go on now."""
+        """Whether it would let the rollout go on now: its last word must not be to wait."""
+        if self.last is None or rules.counts_as(self.last.answer) is not Answer.PASSED:
+            return False
         return self.passed_in_row >= rules.passes
 
     def failure(self, rules: GateRules) -> str:

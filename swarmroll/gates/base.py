@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from swarmroll.core.gate import Budget, GateContext, GateRules, Moment, NoData, Verdict
+from swarmroll.core.gate import Answer, Budget, GateContext, GateRules, Moment, NoData, Verdict
 from swarmroll.core.redact import mask_text, printable, shown
 from swarmroll.core.units import Duration, seconds
 from swarmroll.errors import PlanError, SpecError
@@ -19,6 +19,7 @@ LONGEST_NAME = 60
 """Characters of a name that a gate gives itself."""
 
 LONGEST_QUOTE = 300
+LONGEST_REASON = 1000
 _LONGEST_READ = 4096
 
 
@@ -77,7 +78,7 @@ class Asked(ABC):
     def _read_rules(self) -> GateRules:
         if not isinstance(self._name, str):
             raise wrong(f"{type(self).__name__}.name", "a string", self._name)
-        name = printable(self._name) or cut(printable(self._own_name()), LONGEST_NAME)
+        name = printable(self._name) or cut(_harmless(self._own_name()), LONGEST_NAME)
         if not isinstance(self.budget, Budget):
             raise wrong(f"gate {name}: budget", "a Budget", self.budget)
         return GateRules(
@@ -94,7 +95,8 @@ class Asked(ABC):
 
 def wrong(what: str, wanted: str, got: object) -> PlanError:
     """The complaint about an argument; what came is masked by the argument's name."""
-    return PlanError(f"{what} must be {wanted}, got {shown(got, key=what.rpartition('.')[2])}")
+    argument = re.split("[. ]", what)[-1]
+    return PlanError(f"{what} must be {wanted}, got {shown(got, key=argument)}")
 
 
 def is_whole(value: object, least: int, most: float = math.inf) -> bool:
@@ -166,7 +168,7 @@ def quoted_end(text: str, secrets: Iterable[str] = ()) -> str:
     return f'"{text}"' if len(text) <= LONGEST_QUOTE else f'"…{text[1 - LONGEST_QUOTE :]}"'
 
 
-def _harmless(text: str, secrets: Iterable[str]) -> str:
+def _harmless(text: str, secrets: Iterable[str] = ()) -> str:
     return printable(mask_text(text.strip(), secrets))
 
 
@@ -176,19 +178,32 @@ def told(exc: BaseException) -> str:
         text = str(exc)
     except Exception:  # noqa: BLE001 - whatever its __str__ does
         text = ""
-    words = cut(_harmless(text[:_LONGEST_READ], ()), LONGEST_QUOTE)
+    words = cut(_harmless(text[:_LONGEST_READ]), LONGEST_QUOTE)
     return f"{type(exc).__name__}: {words}" if words else type(exc).__name__
 
 
 def verdict_of(answer: object) -> Verdict:
-    """What a check returned, as a verdict: True and False are one too, anything else is not."""
+    """
+    What a check returned, as a verdict: True and False are one too, anything else is not.
+
+    Reasons become as short and harmless as any quote: they go into the record of the rollout.
+    """
     match answer:
+        case Verdict(answer=Answer() as said, reason=str() as reason):
+            return Verdict(said, cut(_harmless(reason[:_LONGEST_READ]), LONGEST_REASON))
         case Verdict():
-            return answer
+            return Verdict.failed(
+                "returned a Verdict without an Answer, or whose reason is no text"
+            )
         case True:
             return Verdict.passed()
         case False:
             return Verdict.failed("said no")
         case _:
-            kind = type(answer).__name__
-            return Verdict.failed(f"returned a {kind}; a gate returns a bool or a Verdict")
+            kind = _kind(type(answer))
+            return Verdict.failed(f"returned {kind}; a gate returns a bool or a Verdict")
+
+
+def _kind(cls: type) -> str:
+    # numpy's bool is another one.
+    return cls.__name__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__name__}"

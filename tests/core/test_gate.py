@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from swarmroll.core.gate import (
     Budget,
@@ -80,10 +82,44 @@ def test_no_data_counts_for_what_was_asked(policy: NoData, counts: tuple[int, ..
 
 @pytest.mark.parametrize(
     ("history", "passes", "expected"),
-    [("", 1, False), ("p", 1, True), ("p", 2, False), ("pp", 2, True), ("pfp", 2, False)],
+    [
+        ("", 1, False),
+        ("p", 1, True),
+        ("p", 2, False),
+        ("pp", 2, True),
+        ("pfp", 2, False),
+        ("pwp", 2, True),
+    ],
 )
 def test_it_passes_after_so_many_in_a_row(history: str, passes: int, *, expected: bool) -> None:
     assert expected is record(history).passing(rules(passes=passes))
+
+
+@pytest.mark.parametrize(
+    ("history", "policy", "expected"),
+    [
+        ("pw", NoData.PASS, False),
+        ("pn", NoData.HOLD, False),
+        ("pn", NoData.PASS, True),
+        ("pnp", NoData.HOLD, True),
+    ],
+)
+def test_a_gate_that_says_wait_is_waited_for(
+    history: str, policy: NoData, *, expected: bool
+) -> None:
+    """Also when it has passed before: what it saw then is not what is now."""
+    told = record(history, no_data=policy)
+    assert expected is told.passing(rules(no_data=policy))
+
+
+@given(st.text("pfwn", max_size=30), st.sampled_from(NoData), st.integers(1, 4))
+def test_whatever_it_said_the_counts_agree(history: str, policy: NoData, passes: int) -> None:
+    how = rules(no_data=policy, passes=passes, budget=Budget(consecutive=None, count=0))
+    told = record(history, no_data=policy)
+    assert told.failed_in_row <= told.failed <= told.checks <= len(history)
+    assert 0 in (told.failed_in_row, told.passed_in_row)
+    assert not (told.passing(how) and history[-1] in "fw")
+    assert bool(told.failure(how)) == bool(told.failed)
 
 
 @pytest.mark.parametrize(

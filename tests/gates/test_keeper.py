@@ -70,13 +70,40 @@ class Mute(Exception):
         raise RuntimeError("cannot even be printed")
 
 
+class Truth:
+    """As numpy's bool, which is none of Python's."""
+
+    def __bool__(self) -> bool:
+        return True
+
+
 ANSWERS: dict[str, tuple[Callable[[GateContext], Any], Verdict]] = {
     "true": (lambda _: True, Verdict.passed()),
     "false": (lambda _: False, Verdict.failed("said no")),
     "a verdict": (lambda _: Verdict.waiting("soon"), Verdict.waiting("soon")),
     "nothing": (
         lambda _: None,
-        Verdict.failed("returned a NoneType; a gate returns a bool or a Verdict"),
+        Verdict.failed("returned NoneType; a gate returns a bool or a Verdict"),
+    ),
+    "a truth of another kind": (
+        lambda _: Truth(),
+        Verdict.failed(f"returned {Truth.__module__}.Truth; a gate returns a bool or a Verdict"),
+    ),
+    "a verdict that is none": (
+        lambda _: Verdict("yes"),  # type: ignore[arg-type]
+        Verdict.failed("returned a Verdict whose answer or reason is none"),
+    ),
+    "a reason that is none": (
+        lambda _: Verdict.failed(5),  # type: ignore[arg-type]
+        Verdict.failed("returned a Verdict whose answer or reason is none"),
+    ),
+    "a long reason": (
+        lambda _: Verdict.failed("x" * 10_000_000),
+        Verdict.failed("x" * 999 + "…"),
+    ),
+    "a raw reason": (
+        lambda _: Verdict.waiting("\x1b[2Jtoken=t0psecret"),
+        Verdict.waiting("\\x1b[2Jtoken=••••"),
     ),
     "an exception": (raising(ValueError("no db")), Verdict.failed("raised ValueError: no db")),
     "a silent one": (raising(ValueError()), Verdict.failed("raised ValueError")),

@@ -136,6 +136,15 @@ def test_a_gate_is_not_changed(make: Make) -> None:
         make().passes = 5  # type: ignore[attr-defined]
 
 
+def test_a_name_of_its_own_holds_no_secret() -> None:
+    assert "hunter2" not in PrometheusGate("http://h/", 'x{password="hunter2"}', "> 0").name
+
+
+def test_what_came_is_masked_by_the_argument_s_name_alone() -> None:
+    with pytest.raises(PlanError, match="got 5"):
+        HttpGate("http://host/", name="password check", no_data=5)  # type: ignore[arg-type]
+
+
 # --- who may be a gate
 
 
@@ -229,5 +238,5 @@ def test_a_builtin_that_does_not_tell_what_it_takes_is_tried() -> None:
 
 def test_a_function_that_returns_something_else_fails() -> None:
     gate = FunctionGate(lambda _context: 1)  # type: ignore[arg-type,return-value]
-    expected = "returned a int; a gate returns a bool or a Verdict"
+    expected = "returned int; a gate returns a bool or a Verdict"
     assert Verdict.failed(expected) == gate.check(context())
