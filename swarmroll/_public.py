@@ -31,6 +31,7 @@ from swarmroll.errors import (
     Conflict,
     EngineError,
     EngineUnavailable,
+    JournalError,
     LeaseHeld,
     NoRollout,
     NotAManager,
@@ -53,7 +54,9 @@ from swarmroll.gates.manual import ManualGate
 from swarmroll.gates.prometheus import PrometheusGate
 from swarmroll.gates.python import FunctionGate
 from swarmroll.gates.tcp import TcpGate
+from swarmroll.journal.file import FileJournal
 from swarmroll.journal.memory import MemoryJournal
+from swarmroll.journal.swarm import SwarmJournal
 from swarmroll.observers.structlog import StructlogObserver
 from swarmroll.rollout import Rollout
 from swarmroll.swarm import Swarm, connect
@@ -71,6 +74,7 @@ __all__ = [
     "EngineUnavailable",
     "Event",
     "Evidence",
+    "FileJournal",
     "Finding",
     "FunctionGate",
     "Gate",
@@ -78,6 +82,7 @@ __all__ = [
     "Healthcheck",
     "HttpGate",
     "ImageReference",
+    "JournalError",
     "LeaseHeld",
     "LogDriver",
     "LogGate",
@@ -121,6 +126,7 @@ __all__ = [
     "StructlogObserver",
     "Superseded",
     "Swarm",
+    "SwarmJournal",
     "SwarmrollError",
     "Task",
     "TaskState",

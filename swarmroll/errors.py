@@ -11,6 +11,7 @@ Everything that swarmroll raises on purpose.
     │   ├── NotAManager                  an engine, but not one that manages a swarm
     │   ├── ServiceNotFound
     │   └── Conflict                     the version that was read is no longer the newest
+    ├── JournalError                     the record of rollouts cannot be read, or not written
     ├── LeaseHeld                        somebody else rolls this service
     ├── RolloutFailed                    it ran, and did not complete; carries the report
     │   ├── RolledBack
@@ -142,6 +143,24 @@ class Conflict(EngineError):
     The engine says so as HTTP 500 ``update out of sequence`` (swarmkit
     manager/controlapi/service.go); swarmroll looks again before it decides again.
     """
+
+
+class JournalError(SwarmrollError):
+    """
+    The record of rollouts cannot be read, or cannot be written; the service was not written either.
+
+    It was changed by somebody, cut off, made by a newer swarmroll, or others may write it; or there
+    is no room for it. The message says which, and what to do.
+
+    Attributes:
+        report: What had happened so far, when a rollout was cut off by this.
+    """
+
+    _code = 3
+
+    def __init__(self, message: str, report: Report | None = None) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 class LeaseHeld(SwarmrollError):

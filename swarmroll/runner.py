@@ -11,13 +11,13 @@ from typing import Any, assert_never
 import attrs
 
 from swarmroll.core import events
-from swarmroll.core.commands import Check, Command, Look, SaveEvidence, Write
+from swarmroll.core.commands import Check, Command, Decision, Look, SaveEvidence, Write
 from swarmroll.core.decide import decide
 from swarmroll.core.events import Event
 from swarmroll.core.gate import Gate, Verdict
 from swarmroll.core.phases import Phase
 from swarmroll.core.redact import mask_text, secrets_of
-from swarmroll.core.report import Evidence, Report, make_report
+from swarmroll.core.report import Evidence, Outcome, Report, make_report
 from swarmroll.core.snapshot import Depth, Snapshot, Task
 from swarmroll.core.state import Ask, Sent, State
 from swarmroll.engine.port import Engine, Watch
@@ -26,11 +26,16 @@ from swarmroll.errors import (
     ConnectionClosed,
     EngineError,
     EngineUnavailable,
+    JournalError,
     LeaseHeld,
+    NoRollout,
     ServiceNotFound,
 )
 from swarmroll.gates.keeper import Keeper
-from swarmroll.journal.port import Journal, Lease, Owner
+from swarmroll.journal.port import Journal, Lapsed, Lease, Owner, Record
+
+Trouble = EngineError | JournalError | LeaseHeld
+"""What makes a driver leave a rollout that is not over."""
 
 Observer = Callable[[Event], None]
 """Told of each event, in the rollout's own thread, in order; never asked anything."""
@@ -79,6 +84,7 @@ class Runner:
         observers: Sequence[Observer] = (),
         habits: Habits | None = None,
         wait_for_lease: float = 0.0,
+        lease: Lease | None = None,
         gates: Sequence[Gate] = (),
         checking: Executor | None = None,
     ) -> None:
@@ -92,6 +98,7 @@ class Runner:
             observers: Told of every event.
             habits: How it watches.
             wait_for_lease: Seconds to wait for somebody else to let go of the service.
+            lease: The lease, where the caller has it already.
             gates: What the plan asks of the world outside, by name.
             checking: Runs the gates' checks; None gives each check a thread of its own.
         """
@@ -104,6 +111,12 @@ class Runner:
         self._habits = habits or Habits()
         self._state = state
         self._wait_for_lease = wait_for_lease
+        self._lease = lease
+        self._recorded: State | None = None
+        self._journal_away_since: float | None = None
+        self._requests_before = 0
+        self._started_at = 0.0
+        self._journal_notes: list[str] = []
         self._lock = threading.Lock()
         self._asked: list[Ask] = []
         self._stopped = False
@@ -153,20 +166,13 @@ class Runner:
         Raises:
             LeaseHeld: Somebody else holds, or took over, the service; carries the report.
             EngineUnavailable: No answer for longer than ``patience``; carries the report.
+            JournalError: The record cannot be read or written; carries the report.
         """
-        started_at, requests = self._clock.wall(), self._engine.requests
-        plan = self._state.plan
-        lease = self._journal.acquire(
-            plan.service_id, self._owner, name=plan.service, wait=self._wait_for_lease
-        )
-        try:
-            trouble = self._drive_on(lease, first)
-            # Written down while it is still ours: the next one may begin as soon as it is not.
-            report = self._close(started_at, requests, trouble)
-        finally:
-            lease.release()
+        lease = self._take_lease()
+        trouble = self._drive_on(lease, first)
+        report = self._close(lease, trouble)
         self._tell(events.Finished(**self._stamp(), report=report))
-        if isinstance(trouble, LeaseHeld | EngineUnavailable):
+        if isinstance(trouble, LeaseHeld | EngineUnavailable | JournalError):
             trouble.report = report
             raise trouble
         if trouble is not None:
@@ -175,14 +181,77 @@ class Runner:
             ) from trouble
         return report
 
-    def _drive_on(self, lease: Lease, first: Snapshot | None) -> EngineError | LeaseHeld | None:
+    def _take_lease(self) -> Lease:
+        """
+        Begin the rollout on record, or take it up from there.
+
+        Raises:
+            LeaseHeld: Somebody else rolls the service.
+            NoRollout: Somebody else ended it meanwhile.
+        """
+        self._started_at, self._requests_before = self._clock.wall(), self._engine.requests
+        plan, new = self._state.plan, not self._state.transitions and self._lease is None
+        # One that is refused does not take the place of another.
+        begin = self._record_of(self._state) if new and not plan.refusals else None
+        lease = self._lease or self._journal.acquire(
+            plan.service_id,
+            self._owner,
+            name=plan.service,
+            wait=self._wait_for_lease,
+            begin=begin,
+        )
+        self._lease = None
+        if new:
+            self._recorded = None if begin is None else begin.state
+            return lease
+        try:
+            self._take_up(lease)
+        except NoRollout:
+            lease.release()
+            raise
+        return lease
+
+    def _take_up(self, lease: Lease) -> None:
+        """Go on from what is on record; if somebody removed that, from memory."""
+        mine, found = self._state, lease.found
+        ended = [one.outcome for one in lease.past if one.rollout_id == mine.plan.id]
+        if ended and ended[0] not in (Outcome.PAUSED, Outcome.DETACHED):
+            raise NoRollout(f"this rollout of {mine.plan.service} has ended: {ended[0]}")
+        if found is None:
+            note = (
+                "" if lease.known else "its record was removed by somebody; it goes on from memory"
+            )
+            self._state = mine.taken_up(self._clock.monotonic(), note)
+            return
+        if found.state.plan.id != mine.plan.id:
+            raise NoRollout(f"another rollout of {mine.plan.service} has taken this one's place")
+        note = f"taken over from {lease.taken_from}" if lease.taken_from else ""
+        self._recorded = found.state
+        self._state = found.state.taken_up(self._clock.monotonic(), note)
+        if mine.asked is not None:
+            self._state = self._state.asking(mine.asked)
+        self._evidence = {**found.evidence, **self._evidence}
+        self._started_at = found.started_at
+        self._requests_before -= found.engine_requests
+
+    def _record_of(self, state: State) -> Record:
+        with self._lock:
+            evidence = dict(self._evidence)
+        return Record(
+            state=state,
+            evidence=evidence,
+            started_at=self._started_at,
+            engine_requests=self._engine.requests - self._requests_before,
+        )
+
+    def _drive_on(self, lease: Lease, first: Snapshot | None) -> Trouble | None:
         """Drive, and say what ended it too early."""
         try:
             with self._lock:
                 self._watch = self._engine.watch(self._state.plan.service_id)
             self._tell(events.Started(**self._stamp(), plan=self._state.plan))
             self._drive(lease, first)
-        except (EngineError, LeaseHeld) as exc:
+        except (EngineError, JournalError, LeaseHeld) as exc:
             return exc
         finally:
             with self._lock:
@@ -193,23 +262,42 @@ class Runner:
                 watch.close()
         return None
 
-    def _close(
-        self, started_at: float, requests: int, trouble: EngineError | LeaseHeld | None
-    ) -> Report:
+    def _close(self, lease: Lease, trouble: Trouble | None) -> Report:
         wait(self._saving, timeout=EVIDENCE_SECONDS)
         self._tell_saved()
         report = make_report(
             self._state,
             evidence=dict(self._evidence),
-            started_at=started_at,
+            started_at=self._started_at,
             finished_at=self._clock.wall(),
-            engine_requests=self._engine.requests - requests,
+            engine_requests=self._engine.requests - self._requests_before,
             trouble="" if trouble is None else str(trouble),
         )
-        if not isinstance(trouble, LeaseHeld):
+        if isinstance(trouble, LeaseHeld):
             # Whoever took the lease over keeps the record now.
-            self._journal.finish(self._state, report)
-        return report
+            return report
+        unwritten = self._closed(lease, report, patient=trouble is None)
+        return attrs.evolve(report, notes=(*report.notes, unwritten)) if unwritten else report
+
+    def _closed(self, lease: Lease, report: Report, *, patient: bool) -> str:
+        """
+        Write down how it was left; what it came to is true whether or not that can be done.
+
+        Returns:
+            Why it could not be written; empty if it was.
+        """
+        until = self._clock.monotonic() + (self._habits.patience if patient else 0.0)
+        while True:
+            try:
+                lease.close(self._record_of(self._state), report)
+            except LeaseHeld as exc:
+                return f"its record was not closed: {exc}"
+            except (EngineError, JournalError) as exc:
+                if self._clock.monotonic() >= until or isinstance(exc, ConnectionClosed):
+                    return f"its record was not closed ({exc}); attach() does that"
+                self._clock.sleep(self._habits.heartbeat)
+            else:
+                return ""
 
     # --- the loop
 
@@ -220,14 +308,19 @@ class Runner:
             self._take_heard()
             self._tell_saved()
             decision = decide(self._state, snapshot)
-            old, self._state = self._state, decision.state
-            self._journal.record(self._state)
+            if not self._written_down(lease, decision):
+                # Not on record, so not carried out: look again, and decide anew.
+                snapshot = self._look(Depth.SERVICE)
+                continue
+            old, self._state = (
+                self._state,
+                attrs.evolve(decision.state, notes=(*decision.state.notes, *self._to_note())),
+            )
             for event in events.between(old, self._state, self._clock.wall()):
                 self._tell(event)
             wrote = False
             for command in decision.commands:
-                lease.renew()
-                self._obey(command)
+                self._obey(command, lease)
                 wrote = wrote or isinstance(command, Write)
             if self._over():
                 return
@@ -246,12 +339,57 @@ class Runner:
             if self._asked and self._state.asked is None:
                 self._state = self._state.asking(self._asked.pop(0))
 
-    def _obey(self, command: Command) -> None:
+    def _written_down(self, lease: Lease, decision: Decision) -> bool:
+        """
+        Put a decision on record before it is carried out, if there is anything new in it.
+
+        What is decided on the way to another decision by the same look is not carried out, and
+        the end is written down when the record is closed.
+
+        Returns:
+            False if the journal is out of reach for now.
+
+        Raises:
+            LeaseHeld: Somebody else took the service over.
+            EngineError, JournalError: It has been out of reach for longer than ``patience``.
+        """
+        state = decision.state
+        if state.phase.terminal or (decision.look is None and not decision.commands):
+            return True
+        try:
+            if self._recorded is None or state.worth_recording(self._recorded):
+                note = lease.write(self._record_of(state))
+                self._recorded = state
+                self._journal_notes += [note] if note else []
+            else:
+                lease.renew()
+        except (ConnectionClosed, LeaseHeld):
+            raise
+        except (EngineError, JournalError) as exc:
+            self._be_patient(exc)
+            return False
+        self._journal_away_since = None
+        return True
+
+    def _be_patient(self, trouble: Exception) -> None:
+        """Wait a little for a journal that is out of reach; in the end, raise."""
+        now = self._clock.monotonic()
+        if self._journal_away_since is None:
+            self._journal_away_since = now
+        if now - self._journal_away_since >= self._habits.patience:
+            raise trouble
+        assert self._watch is not None
+        self._watch.wait(self._habits.heartbeat)
+
+    def _to_note(self) -> tuple[str, ...]:
+        notes, self._journal_notes = tuple(self._journal_notes), []
+        return notes
+
+    def _obey(self, command: Command, lease: Lease) -> None:
         match command:
             case Write():
-                sent, answer = self._write(command)
+                sent, answer = self._write(command, lease)
                 self._state = self._state.told(sent, answer)
-                self._journal.record(self._state)
             case SaveEvidence():
                 self._saving.append(self._executor.submit(self._save, command))
             case Check():
@@ -259,10 +397,37 @@ class Runner:
             case _:
                 assert_never(command)
 
-    def _write(self, command: Write) -> tuple[Sent, str]:
+    def _write(self, command: Write, lease: Lease) -> tuple[Sent, str]:
+        """
+        Send a write, as long as the lease lasts longer than that can take.
+
+        Raises:
+            LeaseHeld: Somebody else took the service over; nothing was sent.
+            EngineError, JournalError: The lease cannot be renewed for longer than ``patience``.
+        """
+        least = self._engine.request_timeout
+        while True:
+            try:
+                lease.renew(least=least)
+                self._journal_away_since = None
+            except (ConnectionClosed, LeaseHeld):
+                raise
+            except (EngineError, JournalError) as exc:
+                self._be_patient(exc)
+                continue
+            try:
+                return self._send(command, lambda: lease.check(least))
+            except Lapsed:
+                continue
+
+    def _send(self, command: Write, last_check: Callable[[], None]) -> tuple[Sent, str]:
         try:
             self._engine.update(
-                command.service_id, command.version, command.spec, auth_for=command.auth_for
+                command.service_id,
+                command.version,
+                command.spec,
+                auth_for=command.auth_for,
+                last_check=last_check,
             )
         except Conflict as exc:
             return Sent.CONFLICT, str(exc)

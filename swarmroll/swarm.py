@@ -10,10 +10,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from swarmroll.core.checks import held
 from swarmroll.core.findings import Finding, Severity
 from swarmroll.core.gate import Gate, GateContext, Verdict
 from swarmroll.core.image import ImageReference
+from swarmroll.core.past import of_past
 from swarmroll.core.phases import Phase, Trigger
 from swarmroll.core.plan import (
     ADOPT,
@@ -34,10 +37,10 @@ from swarmroll.core.state import State
 from swarmroll.core.strategy import Rolling, Strategy
 from swarmroll.core.units import Duration, seconds
 from swarmroll.engine.port import Engine
-from swarmroll.errors import NoRollout, PlanError, PreflightError
+from swarmroll.errors import NoRollout, PlanError, PreflightError, ServiceNotFound
 from swarmroll.gates.python import as_gate
-from swarmroll.journal.memory import MemoryJournal
-from swarmroll.journal.port import Journal, Owner
+from swarmroll.journal.port import Journal, Lease, Owner
+from swarmroll.journal.swarm import SwarmJournal
 from swarmroll.outcomes import raise_unless_ok
 from swarmroll.rollout import Rollout
 from swarmroll.runner import Habits, Observer, Runner
@@ -61,6 +64,10 @@ RESOLVE_SECONDS = 5.0
 """Seconds that a registry gets to tell the digest of an image."""
 
 
+def _new_id() -> str:
+    return secrets.token_hex(6)
+
+
 class Swarm:
     """
     One swarm, reached through one or more of its managers; made by ``swarmroll.connect()``.
@@ -77,22 +84,25 @@ class Swarm:
         observers: Iterable[Observer] = (),
         heartbeat: Duration = 5.0,
         executor: Executor | None = None,
+        new_id: Callable[[], str] = _new_id,
     ) -> None:
         """
         Args:
             engine: The door to the swarm.
-            journal: Where rollouts are recorded; None keeps them as long as this object lives.
+            journal: Where rollouts are recorded; None keeps them in the swarm itself.
             observers: Told of every event of every rollout.
             heartbeat: Seconds after which a service is looked at even if no event came.
             executor: Runs what saves evidence, and gates' checks; None uses threads of its own.
+            new_id: Names rollouts; no two may have the same.
         """
         self._engine = engine
-        self._journal = journal or MemoryJournal(engine.clock)
+        self._journal = SwarmJournal(engine) if journal is None else journal
         self._observers = tuple(observers)
         self._habits = Habits(heartbeat=seconds(heartbeat, name="heartbeat"))
         self._executor = executor or ThreadPoolExecutor(2, thread_name_prefix="swarmroll-evidence")
         self._checking = executor
         self._gates: dict[str, tuple[Gate, ...]] = {}
+        self._new_id = new_id
         self._nodes: Mapping[str, Node] = {}
 
     def __enter__(self) -> Swarm:
@@ -216,7 +226,7 @@ class Swarm:
             good = self._journal.last_known_good(service.id)
             baseline = Baseline(spec=good, why_not=baseline.why_not)
         plan = make_plan(
-            rollout_id=secrets.token_hex(6),
+            rollout_id=self._new_id(),
             service=service,
             target=target,
             strategy=strategy,
@@ -226,6 +236,9 @@ class Swarm:
             policy=policy,
             findings=tuple(findings),
         )
+        if plan.steps:
+            failed = of_past(self._journal.past(service.id), plan.target, now)
+            plan = attrs.evolve(plan, findings=(*plan.findings, *failed))
         return plan, self._first_look(service, tasks, nodes)
 
     def _first_look(
@@ -422,7 +435,7 @@ class Swarm:
             strategy=strategy,
             on_failure=PAUSE,
             check=check,
-            allow=("update-paused", *allow),
+            allow=("update-paused", "failed-recently", *allow),
             **options,
         )
 
@@ -447,33 +460,63 @@ class Swarm:
         service: str,
         *,
         gates: Sequence[GateLike] = (),
+        wait_for_lease: Duration = 0.0,
         observers: Iterable[Observer] = (),
     ) -> Rollout:
         """
-        Take up an unfinished rollout again.
+        Take up an unfinished rollout again, from any machine, whatever became of its driver.
 
-        A paused one stays paused until it is asked to go on.
+        A paused one stays paused until it is asked to go on. If its driver died without a word,
+        its lease is watched until it is certain that nobody renews it: 90 s at most.
 
         Args:
             service: Name or id.
             gates: Those of the rollout, by name: a record holds only what is asked of them. One
                 that is not given is inconclusive.
-            observers: Told of this rollout's events, beside those of the swarm.
+            wait_for_lease: How long to wait for somebody who drives it now.
+            observers: Told of its events from now on.
 
         Raises:
             NoRollout: No unfinished rollout of that service is on record.
+            LeaseHeld: Somebody drives it right now.
         """
-        found = self._engine.service(service)
-        state = self._journal.unfinished(found.id)
-        if state is None:
-            raise NoRollout(f"no unfinished rollout of {found.name} is on record")
         checked = tuple(as_gate(gate) for gate in gates)
-        rollout = self._rollout(state, tuple(observers), 0.0, gates=checked)
-        return rollout if state.phase is Phase.PAUSED else rollout.start()
+        # Of a service that was removed, the id is enough.
+        service_id, name = self._named(service)
+        record = self._journal.unfinished(service_id)
+        if record is None:
+            raise NoRollout(f"no unfinished rollout of {name} is on record")
+        owner = Owner(name=_whoami(), reason=record.state.plan.reason)
+        waiting = seconds(wait_for_lease, name="wait_for_lease")
+        lease = self._journal.acquire(service_id, owner, name=name, wait=waiting)
+        if lease.found is None:
+            lease.release()
+            raise NoRollout(f"the rollout of {name} came to its end a moment ago")
+        state = lease.found.state
+        if state.phase is Phase.PAUSED and state.asked is None:
+            lease.release()
+            return self._rollout(state, tuple(observers), waiting, gates=checked)
+        return self._rollout(state, tuple(observers), waiting, gates=checked, lease=lease).start()
+
+    def _named(self, service: str) -> tuple[str, str]:
+        """Id and name of a service; of one that was removed, what was given."""
+        try:
+            found = self._engine.service(service)
+        except ServiceNotFound:
+            if self._journal.unfinished(service) is None and not self._journal.past(service):
+                raise
+            return service, service
+        return found.id, found.name
 
     def history(self, service: str) -> tuple[Report, ...]:
-        """Finished rollouts of a service, newest first."""
-        return self._journal.history(self._engine.service(service).id)
+        """
+        Finished rollouts of a service, newest first: the last 20.
+
+        Raises:
+            ServiceNotFound: There is none; of one that was removed, its id still gives them.
+            JournalError: The record cannot be read.
+        """
+        return self._journal.history(self._named(service)[0])
 
     def _rollout(
         self,
@@ -482,11 +525,16 @@ class Swarm:
         wait_for_lease: Duration,
         *,
         gates: tuple[Gate, ...],
+        lease: Lease | None = None,
     ) -> Rollout:
         waiting = seconds(wait_for_lease, name="wait_for_lease")
+        leases = [] if lease is None else [lease]
 
         def make(state: State, more: tuple[Observer, ...]) -> Runner:
-            return self._runner(state, (*observers, *more), wait_for_lease=waiting, gates=gates)
+            held = leases.pop() if leases else None
+            return self._runner(
+                state, (*observers, *more), wait_for_lease=waiting, gates=gates, lease=held
+            )
 
         return Rollout(make, state)
 
@@ -497,6 +545,7 @@ class Swarm:
         *,
         wait_for_lease: float,
         gates: tuple[Gate, ...],
+        lease: Lease | None = None,
     ) -> Runner:
         return Runner(
             self._engine,
@@ -509,6 +558,7 @@ class Swarm:
             wait_for_lease=wait_for_lease,
             gates=gates,
             checking=self._checking,
+            lease=lease,
         )
 
 
@@ -583,7 +633,8 @@ def connect(
             variables, else the current docker context, else the default socket.
         client: A docker-py client to use instead; it stays the caller's to close.
         tls: For ``tcp://``.
-        journal: Where rollouts are recorded; None keeps them as long as the ``Swarm`` lives.
+        journal: Where rollouts are recorded, and who may write: None keeps that in the swarm
+            itself; else a ``FileJournal`` or a ``MemoryJournal``.
         observers: Told of every event of every rollout.
         timeout: Seconds for one read with its retries, and for one request.
         heartbeat: Seconds after which a service is looked at even if no event came.

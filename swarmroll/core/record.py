@@ -45,14 +45,19 @@ def to_document(
             return value
 
 
-def from_document(kind: type[T], document: object) -> T:
+def from_document(
+    kind: type[T], document: object, *, spec: Callable[[object], ServiceSpec] | None = None
+) -> T:
     """
     Read back what ``to_document`` gave; keys that the kind does not know are passed over.
+
+    Args:
+        spec: Reads a service spec from what it was kept as; None where it was kept whole.
 
     Raises:
         ValueError: It is not such a document; the message says where.
     """
-    return cast(T, _read(kind, document, "$"))
+    return cast(T, _Reading(spec or ServiceSpec.from_engine).read(kind, document, "$"))
 
 
 def _fields(kind: Any) -> tuple[attrs.Attribute[object], ...]:
@@ -64,48 +69,54 @@ def _hints(kind: Any) -> Mapping[str, Any]:
     return get_type_hints(kind)
 
 
-def _read(kind: Any, value: object, where: str) -> object:
-    origin, inner = get_origin(kind), get_args(kind)
-    if origin in (Union, types.UnionType):
-        return _read_one_of(inner, value, where)
-    if origin in (tuple, frozenset):
-        items = _wanted(value, list, where)
-        return origin(_read(inner[0], item, f"{where}[{i}]") for i, item in enumerate(items))
-    if origin is not None:
-        pairs = _wanted(value, dict, where)
-        return {key: _read(inner[1], item, f"{where}.{key}") for key, item in pairs.items()}
-    if kind is ServiceSpec:
-        return ServiceSpec.from_engine(_wanted(value, dict, where))
-    if attrs.has(kind):
-        return _read_attrs(kind, _wanted(value, dict, where), where)
-    if issubclass(kind, enum.Enum):
-        try:
-            return kind(value)
-        except ValueError as exc:
-            raise ValueError(f"{where}: {exc}") from None
-    return _read_plain(kind, value, where)
+class _Reading:
+    """One document on its way back."""
 
+    def __init__(self, spec: Callable[[object], ServiceSpec]) -> None:
+        self._spec = spec
 
-def _read_attrs(kind: Any, document: dict[str, object], where: str) -> object:
-    hints = _hints(kind)
-    words = {}
-    for field in _fields(kind):
-        if field.name in document:
-            at = f"{where}.{field.name}"
-            words[field.name] = _read(hints[field.name], document[field.name], at)
-        elif field.default is attrs.NOTHING:
-            raise ValueError(f"{where}: {field.name} is missing")
-    return kind(**words)
+    def read(self, kind: Any, value: object, where: str) -> object:
+        origin, inner = get_origin(kind), get_args(kind)
+        if origin in (Union, types.UnionType):
+            return self._one_of(inner, value, where)
+        if origin in (tuple, frozenset):
+            items = _wanted(value, list, where)
+            return origin(
+                self.read(inner[0], item, f"{where}[{i}]") for i, item in enumerate(items)
+            )
+        if origin is not None:
+            pairs = _wanted(value, dict, where)
+            return {key: self.read(inner[1], item, f"{where}.{key}") for key, item in pairs.items()}
+        if kind is ServiceSpec:
+            return self._spec(_wanted(value, dict, where))
+        if attrs.has(kind):
+            return self._attrs(kind, _wanted(value, dict, where), where)
+        if issubclass(kind, enum.Enum):
+            try:
+                return kind(value)
+            except ValueError as exc:
+                raise ValueError(f"{where}: {exc}") from None
+        return _read_plain(kind, value, where)
 
+    def _attrs(self, kind: Any, document: dict[str, object], where: str) -> object:
+        hints = _hints(kind)
+        words = {}
+        for field in _fields(kind):
+            if field.name in document:
+                at = f"{where}.{field.name}"
+                words[field.name] = self.read(hints[field.name], document[field.name], at)
+            elif field.default is attrs.NOTHING:
+                raise ValueError(f"{where}: {field.name} is missing")
+        return kind(**words)
 
-def _read_one_of(kinds: tuple[Any, ...], value: object, where: str) -> object:
-    if value is None and types.NoneType in kinds:
-        return None
-    others = [kind for kind in kinds if kind is not types.NoneType]
-    for kind in others[:-1]:
-        if isinstance(value, kind):
-            return value
-    return _read(others[-1], value, where)
+    def _one_of(self, kinds: tuple[Any, ...], value: object, where: str) -> object:
+        if value is None and types.NoneType in kinds:
+            return None
+        others = [kind for kind in kinds if kind is not types.NoneType]
+        for kind in others[:-1]:
+            if isinstance(value, kind):
+                return value
+        return self.read(others[-1], value, where)
 
 
 def _read_plain(kind: Any, value: object, where: str) -> object:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 from collections import Counter
 from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
 
 import attrs
 
@@ -226,6 +228,61 @@ class State:
         )
 
     @property
+    def lasting(self) -> State:
+        """
+        What a driver that takes it up must know; what the next look teaches anew is left out.
+
+        As long as two states have the same, there is nothing new to write down.
+        """
+        # That a gate has said the same again is not worth a record each time.
+        answers = tuple(
+            attrs.evolve(one, reason="", times=1, last_at=one.first_at) for one in self.answers
+        )
+        return attrs.evolve(self, version=0, answers=answers, **_PASSING)
+
+    def worth_recording(self, recorded: State) -> bool:
+        """
+        Whether a driver that takes it up would do worse by the state recorded last.
+
+        That a recorded write was stored is found again in the service itself, by its label, and
+        needs no record of its own.
+        """
+        if self.intent is None and recorded.intent is not None and self.expected is not None:
+            label = recorded.intent.spec.rollout_label
+            if self.expected.rollout_label == label and self.expected != recorded.expected:
+                recorded = attrs.evolve(
+                    recorded,
+                    intent=None,
+                    expected=self.expected,
+                    fallback=self.fallback,
+                    findings=self.findings,
+                )
+        return self.lasting != recorded.lasting
+
+    def taken_up(self, now: float, note: str = "") -> State:
+        """
+        The same for another driver, whose clock has nothing to do with the one before.
+
+        Deadlines and holds begin anew, and so does the watch of every slot; the engine's monitor
+        proves nothing to somebody who did not hear its events.
+
+        Args:
+            now: The new driver's monotonic clock.
+            note: What to tell of it; may be empty.
+        """
+        anew: dict[str, Any] = {
+            **_PASSING,
+            "since": now,
+            "progress_at": now,
+            "nodes": self.plan.nodes,
+            "witness_lost": True,
+            # Nobody here saw it: no event stream is old enough to tell what followed.
+            "written_at": float("-inf"),
+        }
+        notes = (*self.notes, note) if note else self.notes
+        return attrs.evolve(self, **{**anew, "notes": notes})
+
+    @property
     def open_failures(self) -> tuple[Failure, ...]:
         """The failures that count against the release."""
         return tuple(f for f in self.failures[self.forgiven :] if not f.in_rollback)
@@ -286,3 +343,30 @@ class State:
         if not self.back:
             return added
         return added | {f.slot for f in self.failures} | set(self.displaced.values())
+
+
+_PASSING: Mapping[str, Any] = MappingProxyType(
+    {
+        "since": 0.0,
+        "written_at": 0.0,
+        "looked_at": 0.0,
+        "nodes": MappingProxyType({}),
+        "seen": MappingProxyType({}),
+        "fading": frozenset(),
+        "progress": 0,
+        "progress_at": 0.0,
+        "engine_failed_at": None,
+        "resuming_since": None,
+        "engine_done": False,
+        "witness_lost": False,
+        "proofs": (),
+        "skipped": (),
+        "waiting_for": (),
+        "proof_due": 0.0,
+        "gates": MappingProxyType({}),
+    }
+)
+"""What every look teaches anew, and moments on the clock of one driver."""
+
+LASTING = tuple(field.name for field in attrs.fields(State) if field.name not in _PASSING)
+"""Names of the fields by which another driver can take a rollout up."""

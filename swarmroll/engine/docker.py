@@ -20,12 +20,13 @@ from swarmroll.core.spec import ServiceSpec
 from swarmroll.engine import wire
 from swarmroll.engine.clock import SystemClock
 from swarmroll.engine.connect import TLS, Address, parse
-from swarmroll.engine.port import Clock, Resolved
+from swarmroll.engine.port import Clock, Resolved, StoredConfig
 from swarmroll.engine.retry import Doors, Limits, read
 from swarmroll.engine.transport import Ask, Door, path_to
 from swarmroll.engine.trouble import Trouble, shown, translated
 from swarmroll.engine.watch import Events, ServiceWatch
 from swarmroll.errors import (
+    Conflict,
     ConnectionClosed,
     EngineError,
     EngineUnavailable,
@@ -38,6 +39,9 @@ _T = TypeVar("_T")
 
 # One service is two specs of at most a raft message (1 MB); lists have the caller's limit.
 _SERVICE_BYTES = 8 * 1024 * 1024
+_CONFIG_BYTES = 4 * 1024 * 1024
+_JSON = {"Content-Type": "application/json"}
+NOT_FOUND = 404
 _LOG_BYTES, _LOG_SECONDS = 256 * 1024, 3.0
 _LONGEST_PAUSE = 2.0
 _SECOND_LOOK_AFTER = 0.2
@@ -233,7 +237,13 @@ class DockerEngine:
     # --- writing ------------------------------------------------------------------------------
 
     def update(
-        self, service_id: str, version: int, spec: ServiceSpec, *, auth_for: str | None = None
+        self,
+        service_id: str,
+        version: int,
+        spec: ServiceSpec,
+        *,
+        auth_for: str | None = None,
+        last_check: Callable[[], None] | None = None,
     ) -> tuple[str, ...]:
         """See ``port.Engine.update``."""
         self._check_open()
@@ -242,9 +252,12 @@ class DockerEngine:
             path=path_to("services", service_id, "update"),
             query={"version": str(version)},
             body=wire.update_body(spec),
-            headers={"Content-Type": "application/json", **header},
+            headers={**_JSON, **header},
             service=service_id,
         )
+        if last_check is not None:
+            # Asking a credential helper can take long; the machine may have slept.
+            last_check()
         return complaint + wire.warnings(self._write(ask))
 
     def _write(self, ask: Ask) -> bytearray:
@@ -272,6 +285,55 @@ class DockerEngine:
             )
             return {}, (text,)
         return ({"X-Registry-Auth": header.decode()} if header else {}), ()
+
+    # --- configs ------------------------------------------------------------------------------
+
+    def config(self, ref: str) -> StoredConfig | None:
+        """See ``port.Engine.config``."""
+        try:
+            return self._read(
+                Ask(path=path_to("configs", ref), max_body=_CONFIG_BYTES), wire.config
+            )
+        except EngineError as exc:
+            if exc.status == NOT_FOUND:
+                return None
+            raise
+
+    def configs(self, label: str, value: str) -> tuple[StoredConfig, ...]:
+        """See ``port.Engine.configs``."""
+        wanted = wire.filters({"label": [f"{label}={value}"]})
+        return self._read(Ask(path="/configs", query={"filters": wanted}), wire.configs)
+
+    def create_config(self, name: str, data: bytes, labels: Mapping[str, str]) -> None:
+        """See ``port.Engine.create_config``."""
+        self._check_open()
+        body = wire.config_body(name, data, labels)
+        self._write(Ask(path="/configs/create", body=body, headers=_JSON))
+
+    def label_config(self, config: StoredConfig, labels: Mapping[str, str]) -> None:
+        """See ``port.Engine.label_config``."""
+        self._check_open()
+        ask = Ask(
+            path=path_to("configs", config.id, "update"),
+            query={"version": str(config.version)},
+            body=wire.config_body(config.name, config.data, labels),
+            headers=_JSON,
+        )
+        try:
+            self._write(ask)
+        except EngineError as exc:
+            if exc.status == NOT_FOUND:
+                raise Conflict(f"config {config.name} was removed", status=exc.status) from exc
+            raise
+
+    def remove_config(self, ref: str) -> None:
+        """See ``port.Engine.remove_config``."""
+        self._check_open()
+        try:
+            self._write(Ask(path=path_to("configs", ref), remove=True))
+        except EngineError as exc:
+            if exc.status != NOT_FOUND:
+                raise
 
     # --- asking around ------------------------------------------------------------------------
 

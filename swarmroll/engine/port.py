@@ -7,6 +7,7 @@ the engine within its time limit; a write is sent at most once per call.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import attrs
@@ -23,6 +24,30 @@ class Clock(Protocol):
 
     def wall(self) -> float:
         """Seconds since the epoch, for people and records only."""
+
+    def boottime(self) -> float:
+        """As ``monotonic``, and it goes on while the machine sleeps, where that can be told."""
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+
+
+@attrs.frozen(kw_only=True)
+class StoredConfig:
+    """
+    A config object of the swarm.
+
+    Attributes:
+        version: Version index; new labels are accepted only with exactly this number.
+        labels: May be changed.
+        data: Never changes.
+    """
+
+    id: str
+    name: str
+    version: int
+    labels: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    data: bytes = attrs.field(default=b"", repr=False)
 
 
 class Watch(Protocol):
@@ -112,7 +137,13 @@ class Engine(Protocol):
         """Every node of the swarm."""
 
     def update(
-        self, service_id: str, version: int, spec: ServiceSpec, *, auth_for: str | None = None
+        self,
+        service_id: str,
+        version: int,
+        spec: ServiceSpec,
+        *,
+        auth_for: str | None = None,
+        last_check: Callable[[], None] | None = None,
     ) -> tuple[str, ...]:
         """
         Replace the service's spec; sent once, never repeated by the engine door.
@@ -123,6 +154,7 @@ class Engine(Protocol):
             spec: The whole new spec.
             auth_for: Image whose registry's credentials are sent along; None sends none and the
                 engine keeps those it has.
+            last_check: Called when nothing is left to do but to send it; may raise to prevent it.
 
         Returns:
             The engine's warnings.
@@ -133,6 +165,35 @@ class Engine(Protocol):
             EngineUnavailable: No answer: it may or may not have been written. Look.
             EngineError: Refused, with the engine's message; nothing was written.
         """
+
+    def config(self, ref: str) -> StoredConfig | None:
+        """A config by id or exact name; None if there is none."""
+
+    def configs(self, label: str, value: str) -> tuple[StoredConfig, ...]:
+        """Every config that has this label with this value."""
+
+    def create_config(self, name: str, data: bytes, labels: Mapping[str, str]) -> None:
+        """
+        Make a config; sent once, never repeated by the engine door.
+
+        Raises:
+            Conflict: There is one of that name; nothing was made.
+            EngineUnavailable: No answer: it may or may not have been made. Look.
+            EngineError: Refused, with the engine's message; nothing was made.
+        """
+
+    def label_config(self, config: StoredConfig, labels: Mapping[str, str]) -> None:
+        """
+        Replace the labels of a config as it was read; sent once, never repeated.
+
+        Raises:
+            Conflict: It was changed since, or removed; nothing was written.
+            EngineUnavailable: No answer: it may or may not have been written. Look.
+            EngineError: Refused, with the engine's message; nothing was written.
+        """
+
+    def remove_config(self, ref: str) -> None:
+        """Remove a config by id or exact name; one that is not there is removed."""
 
     def resolve(self, image: str, *, timeout: float) -> Resolved:
         """

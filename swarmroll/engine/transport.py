@@ -50,6 +50,7 @@ class Ask:
         path: Without version and query, its parts already quoted.
         query: Sent as the query string.
         body: JSON; with one the request is a write.
+        remove: Whether it removes what the path names.
         headers: Sent besides our own.
         service: The service that it is about, for messages.
         max_body: Limit of the answer, bytes, where it is lower than the engine's.
@@ -58,6 +59,7 @@ class Ask:
     path: str
     query: Mapping[str, str] = attrs.field(factory=dict)
     body: bytes | None = attrs.field(default=None, repr=False)
+    remove: bool = False
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     service: str = ""
     max_body: int | None = None
@@ -65,7 +67,14 @@ class Ask:
     @property
     def write(self) -> bool:
         """Whether it is meant to change something."""
-        return self.body is not None
+        return self.remove or self.body is not None
+
+    @property
+    def method(self) -> str:
+        """The word of HTTP for it."""
+        if self.remove:
+            return "DELETE"
+        return "GET" if self.body is None else "POST"
 
 
 def path_to(*parts: str) -> str:
@@ -289,7 +298,7 @@ class Door:
         answer = self._adapter.send(
             self._session.prepare_request(
                 requests.Request(
-                    "POST" if ask.write else "GET",
+                    ask.method,
                     f"http+docker://localhost{prefix}{ask.path}{query}",
                     headers={**self._headers, **ask.headers},
                     data=ask.body,

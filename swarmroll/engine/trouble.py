@@ -282,9 +282,8 @@ def refused(
     """
     said = shown(message) or "no explanation"
     if "out of sequence" in message and status in (400, 409, 500):
-        text = (
-            f"{host}: service {service} has been written by somebody else ({said}); read it again"
-        )
+        what = f"service {service}" if service else "it"
+        text = f"{host}: {what} has been written by somebody else ({said}); read it again"
         return Trouble(Conflict(text, status=status), Worth.NEVER)
     if status == 409 and write:
         return Trouble(Conflict(f"{host}: conflict ({said})", status=status), Worth.NEVER)

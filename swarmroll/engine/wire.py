@@ -8,6 +8,8 @@ default, and any other shape raises ``Nonsense``, whatever the bytes are.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -31,7 +33,7 @@ from swarmroll.core.snapshot import (
     UpdateStatus,
 )
 from swarmroll.core.spec import ServiceSpec
-from swarmroll.engine.port import Resolved
+from swarmroll.engine.port import Resolved, StoredConfig
 from swarmroll.engine.trouble import Nonsense
 from swarmroll.errors import SpecError
 
@@ -128,6 +130,18 @@ class _Node(_Struct):
     status: _NodeStatus | None = None
     manager_status: _Manager | None = None
     updated_at: _Time = None
+
+
+class _ConfigSpec(_Struct):
+    name: str
+    labels: dict[str, str] | None = None
+    data: str | None = None
+
+
+class _Config(_Struct):
+    id: _Identity = msgspec.field(name="ID")
+    version: _Version
+    spec: _ConfigSpec
 
 
 class _Actor(_Struct):
@@ -274,6 +288,49 @@ def warnings(body: bytes | bytearray) -> tuple[str, ...]:
         return tuple(_decoded(body, _Accepted, "the answer").warnings or ())
     except Nonsense:
         return ()
+
+
+# --- configs ----------------------------------------------------------------------------------
+
+
+def config(body: bytes | bytearray) -> StoredConfig:
+    """
+    A config as ``GET /configs/{id}`` answers it.
+
+    Raises:
+        Nonsense: It is none.
+    """
+    return _config(_decoded(body, _Config, "the config"))
+
+
+def configs(body: bytes | bytearray) -> tuple[StoredConfig, ...]:
+    """
+    The configs that ``GET /configs`` lists.
+
+    Raises:
+        Nonsense: They are none.
+    """
+    return tuple(_config(one) for one in _decoded(body, list[_Config], "the config list"))
+
+
+def _config(found: _Config) -> StoredConfig:
+    try:
+        data = base64.b64decode(found.spec.data or "", validate=True)
+    except binascii.Error:
+        raise Nonsense(f"the config {found.spec.name}: its data is not base64") from None
+    return StoredConfig(
+        id=found.id,
+        name=found.spec.name,
+        version=found.version.index,
+        labels=found.spec.labels or {},
+        data=data,
+    )
+
+
+def config_body(name: str, data: bytes, labels: Mapping[str, str]) -> bytes:
+    """A config, as the engine wants it to be made or written."""
+    text = base64.b64encode(data).decode()
+    return msgspec.json.encode({"Name": name, "Labels": dict(labels), "Data": text})
 
 
 # --- tasks ------------------------------------------------------------------------------------

@@ -2,127 +2,75 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
-from collections import deque
+from collections.abc import Hashable, Mapping
 
-import attrs
-
-from swarmroll.core.phases import Phase
-from swarmroll.core.report import Report
-from swarmroll.core.spec import ServiceSpec
-from swarmroll.core.state import State
 from swarmroll.engine.clock import SystemClock
 from swarmroll.engine.port import Clock
-from swarmroll.errors import LeaseHeld
-from swarmroll.journal.port import Lease, Owner
-
-KEPT = 20
-"""Finished rollouts kept for each service."""
-
-FOREVER = float("inf")
-
-PROVEN = (Phase.COMPLETED, Phase.UNCHANGED, Phase.ROLLED_BACK)
+from swarmroll.journal.ledger import GRACE, TTL, Ledger
+from swarmroll.journal.shelf import Entry, Kept, Line, Moved, Shelf
 
 
-@attrs.define
-class _Shelf:
-    """What is kept of one service."""
+class MemoryStore:
+    """See swarmroll.journal.shelf.Store: values as they are."""
 
-    owner: Owner | None = None
-    since: float = 0.0
-    open: State | None = None
-    good: deque[ServiceSpec] = attrs.field(factory=lambda: deque(maxlen=KEPT))
-    reports: deque[Report] = attrs.field(factory=lambda: deque(maxlen=KEPT))
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._shelves: dict[str, Kept] = {}
+        self._entries: dict[tuple[str, ...], Entry] = {}
 
-
-class MemoryJournal:
-    """See swarmroll.journal.port.Journal. Its leases never expire: they end with the process."""
-
-    def __init__(self, clock: Clock | None = None) -> None:
-        self._clock: Clock = clock or SystemClock()
-        self._lock = threading.Condition()
-        self._shelves: dict[str, _Shelf] = {}
-
-    def acquire(self, service_id: str, owner: Owner, *, name: str, wait: float = 0.0) -> Lease:
-        """See Journal."""
+    def read(self, service_id: str) -> Kept | None:
+        """See Store."""
         with self._lock:
-            shelf = self._shelf(service_id)
-            if not self._lock.wait_for(lambda: shelf.owner is None, timeout=wait):
-                raise LeaseHeld(
-                    f"service {name} is being rolled by {shelf.owner}; wait for it, or"
-                    " abort that rollout",
-                    owner=str(shelf.owner),
-                    since=shelf.since,
-                    expires=FOREVER,
-                )
-            shelf.owner, shelf.since = owner, self._clock.wall()
-        return _MemoryLease(self, service_id, owner)
+            return self._shelves.get(service_id)
 
-    def record(self, state: State) -> None:
-        """See Journal."""
+    def swap(self, service_id: str, shelf: Shelf, version: Hashable | None) -> None:
+        """See Store."""
         with self._lock:
-            shelf = self._shelf(state.plan.service_id)
-            shelf.open = state
-            if state.plan.baseline is not None:
-                # Proven when it was planned, or on record before.
-                _keep(shelf.good, state.plan.baseline)
+            kept = self._shelves.get(service_id)
+            if (None if kept is None else kept.version) != version:
+                raise Moved
+            self._shelves[service_id] = Kept(shelf=shelf, version=next(self._numbers))
 
-    def finish(self, state: State, report: Report) -> None:
-        """See Journal."""
+    def put(self, service_id: str, entry: Entry) -> tuple[str, ...]:
+        """See Store."""
         with self._lock:
-            shelf = self._shelf(state.plan.service_id)
-            shelf.open = None if state.phase.terminal else state
-            if state.phase in PROVEN:
-                _keep(shelf.good, state.expected or state.plan.target)
-            if state.phase.terminal:
-                shelf.reports.appendleft(report)
+            parts = (service_id, str(next(self._numbers)))
+            self._entries[parts] = entry
+            return parts
 
-    def unfinished(self, service_id: str) -> State | None:
-        """See Journal."""
+    def get(self, service_id: str, parts: tuple[str, ...]) -> Entry | None:  # noqa: ARG002
+        """See Store."""
         with self._lock:
-            return self._shelf(service_id).open
+            return self._entries.get(parts)
 
-    def last_known_good(
-        self, service_id: str, *, other_than: ServiceSpec | None = None
-    ) -> ServiceSpec | None:
-        """See Journal."""
+    def every(self, service_id: str, lines: tuple[Line, ...]) -> Mapping[tuple[str, ...], Entry]:
+        """See Store."""
+        found = {line.parts: self.get(service_id, line.parts) for line in lines}
+        return {parts: entry for parts, entry in found.items() if entry is not None}
+
+    def tidy(self, service_id: str, shelf: Shelf, gone: tuple[Line, ...] | None) -> None:
+        """See Store."""
+        needed = {line.parts for line in shelf.lines}
         with self._lock:
-            good = self._shelf(service_id).good
-            if other_than is None:
-                return good[0] if good else None
-            return next((spec for spec in good if spec.template != other_than.template), None)
-
-    def history(self, service_id: str) -> tuple[Report, ...]:
-        """See Journal."""
-        with self._lock:
-            return tuple(self._shelf(service_id).reports)
-
-    def _shelf(self, service_id: str) -> _Shelf:
-        return self._shelves.setdefault(service_id, _Shelf())
-
-    def give_back(self, service_id: str, owner: Owner) -> None:
-        """End a lease, if that owner still holds it."""
-        with self._lock:
-            shelf = self._shelf(service_id)
-            if shelf.owner is owner:
-                shelf.owner = None
-                self._lock.notify_all()
+            if gone is None:
+                dropped = [p for p in self._entries if p[0] == service_id and p not in needed]
+            else:
+                dropped = [line.parts for line in gone]
+            for parts in dropped:
+                self._entries.pop(parts, None)
 
 
-def _keep(good: deque[ServiceSpec], spec: ServiceSpec) -> None:
-    """Put a proven spec first, once."""
-    if spec in good:
-        good.remove(spec)
-    good.appendleft(spec)
+class MemoryJournal(Ledger):
+    """
+    Keeps records as long as the process lives; see ``swarmroll.journal.port.Journal``.
 
+    Nobody can attach from another process, and nobody there is kept from writing.
+    """
 
-class _MemoryLease:
-    def __init__(self, journal: MemoryJournal, service_id: str, owner: Owner) -> None:
-        self._journal, self._service_id, self._owner = journal, service_id, owner
-
-    def renew(self) -> None:
-        """See Lease: nobody can take it over."""
-
-    def release(self) -> None:
-        """See Lease."""
-        self._journal.give_back(self._service_id, self._owner)
+    def __init__(
+        self, clock: Clock | None = None, *, ttl: float = TTL, grace: float = GRACE
+    ) -> None:
+        super().__init__(MemoryStore(), clock or SystemClock(), ttl=ttl, grace=grace)

@@ -2,17 +2,23 @@
 What is written down of a rollout, and the lease that lets one driver write.
 
 A journal keeps, for each service: the rollout under way as its latest state, finished rollouts as
-reports, and the last known good spec. What it keeps must survive as long as it promises to: the
-memory journal as long as the process.
+reports, and the specs that were proven to run. What it keeps must survive as long as it promises
+to: the memory journal as long as the process, the file journal as long as the disk, the swarm
+journal as long as the swarm.
+
+Methods may raise EngineError where the journal lives in the swarm, and JournalError everywhere;
+both mean that nobody knows whether it was written, unless they say so.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import attrs
 
-from swarmroll.core.report import Report
+from swarmroll.core.past import Past
+from swarmroll.core.report import Evidence, Report
 from swarmroll.core.spec import ServiceSpec
 from swarmroll.core.state import State
 
@@ -34,48 +40,118 @@ class Owner:
         return f"{self.name} ({self.reason})" if self.reason else self.name
 
 
-class Lease(Protocol):
-    """The right to write one service, held by one driver at a time."""
+@attrs.frozen(kw_only=True)
+class Record:
+    """
+    A rollout under way, as it is written down.
 
-    def renew(self) -> None:
+    Attributes:
+        state: Where it stands; of a record that was read, only what ``State.lasting`` has.
+        evidence: What was saved of failed tasks, by task id.
+        started_at: Wall clock of its first driver, seconds since the epoch.
+        engine_requests: Requests that its drivers have sent so far.
+    """
+
+    state: State
+    evidence: Mapping[str, Evidence] = attrs.field(factory=dict)
+    started_at: float = 0.0
+    engine_requests: int = 0
+
+
+class Lapsed(Exception):
+    """Too little is left of the lease to begin a write; renew it first. Never leaves the runner."""
+
+
+class Lease(Protocol):
+    """
+    The right to write one service, held by one driver at a time.
+
+    Attributes:
+        found: The unfinished rollout that was on record when it was taken; None if there was none.
+        known: Whether there was any record of the service at all.
+        taken_from: Whose lease had expired and was taken over; empty if nobody's.
+        past: The finished rollouts that are on record, newest first.
+    """
+
+    found: Record | None
+    known: bool
+    taken_from: str
+    past: tuple[Past, ...]
+
+    def write(self, record: Record) -> str:
         """
-        Keep it.
+        Write down where the rollout stands; this keeps the lease too.
+
+        Returns:
+            What there is to tell of it, a sentence; mostly empty.
 
         Raises:
             LeaseHeld: It was lost to somebody else meanwhile; write nothing more.
         """
 
+    def renew(self, *, least: float = 0.0) -> None:
+        """
+        Keep the lease, if a third of its time is over.
+
+        Args:
+            least: Or if not more than so many seconds of it are left.
+
+        Raises:
+            LeaseHeld: It was lost to somebody else meanwhile; write nothing more.
+        """
+
+    def check(self, least: float) -> None:
+        """
+        Look at the clock, and at nothing else.
+
+        Raises:
+            Lapsed: Not more than ``least`` seconds are left, suspended time counted.
+        """
+
+    def close(self, record: Record, report: Report) -> None:
+        """
+        Write down how the driver left the rollout, and give the lease back, both at once.
+
+        A terminal rollout is closed; a paused or detached one stays open for ``attach``.
+
+        Raises:
+            LeaseHeld: It was lost to somebody else, who keeps the record now.
+        """
+
     def release(self) -> None:
-        """Give it back; a second call does nothing."""
+        """Give it back and leave the record as it is; a second call does nothing."""
 
 
 class Journal(Protocol):
     """Where rollouts are recorded. Safe to be used from several threads."""
 
-    def acquire(self, service_id: str, owner: Owner, *, name: str, wait: float = 0.0) -> Lease:
+    def acquire(
+        self,
+        service_id: str,
+        owner: Owner,
+        *,
+        name: str,
+        wait: float = 0.0,
+        begin: Record | None = None,
+    ) -> Lease:
         """
         Take the lease of a service.
 
+        One that seems to have expired is watched for its whole time, and taken over if nobody
+        renews it: clocks of different machines are not compared.
+
         Args:
-            name: The service's name, for the message.
+            name: The service's name, for messages.
             wait: Seconds to wait for somebody else to give it back.
+            begin: A new rollout to be written down with it, in place of any unfinished one,
+                which is closed as it stands.
 
         Raises:
             LeaseHeld: Somebody holds it; names them, since when, and until when.
         """
 
-    def record(self, state: State) -> None:
-        """Write down where a rollout stands, before anything that it decided is carried out."""
-
-    def finish(self, state: State, report: Report) -> None:
-        """
-        Write down how a driver left a rollout.
-
-        A terminal one is closed; a paused or detached one stays open for ``attach``.
-        """
-
-    def unfinished(self, service_id: str) -> State | None:
-        """Where the open rollout of a service stands; None if there is none."""
+    def unfinished(self, service_id: str) -> Record | None:
+        """The unfinished rollout of a service; None if there is none."""
 
     def last_known_good(
         self, service_id: str, *, other_than: ServiceSpec | None = None
@@ -87,5 +163,8 @@ class Journal(Protocol):
             other_than: Only one whose tasks differ from those of this spec.
         """
 
+    def past(self, service_id: str) -> tuple[Past, ...]:
+        """Finished rollouts of a service in few words, newest first."""
+
     def history(self, service_id: str) -> tuple[Report, ...]:
-        """Finished rollouts of a service, newest first."""
+        """Finished rollouts of a service, newest first; secrets in their specs are masked."""

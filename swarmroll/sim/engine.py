@@ -7,17 +7,19 @@ moves time to the next hint. Meant for one thread; calls from several are let in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+import base64
+from collections.abc import Callable, Hashable, Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, TypeVar
 
 from swarmroll.core.snapshot import Depth, Node, Service, Snapshot, Task
 from swarmroll.core.spec import ServiceSpec
-from swarmroll.engine.port import Resolved
-from swarmroll.errors import Conflict, EngineUnavailable, ServiceNotFound
+from swarmroll.engine.port import Resolved, StoredConfig
+from swarmroll.errors import Conflict, EngineError, EngineUnavailable, ServiceNotFound
 from swarmroll.sim.clock import VirtualClock
 from swarmroll.sim.dirty import up_to_date
 from swarmroll.sim.faults import WRITES
-from swarmroll.sim.objects import OUT_OF_SEQUENCE
+from swarmroll.sim.objects import OUT_OF_SEQUENCE, Blob
 from swarmroll.sim.services import SimService, read
 from swarmroll.sim.specs import StoredSpec
 
@@ -40,14 +42,16 @@ NO_LEADER = (
     "rpc error: code = Unknown desc = The swarm does not have a leader. It's possible that too few "
     "managers are online. Make sure more than half of the managers are online."
 )
+NOT_FOUND, CONFLICT = 404, 409
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 
 
 class SimClock:
     """``swarmroll.engine.port.Clock`` in virtual time."""
 
-    def __init__(self, clock: VirtualClock) -> None:
+    def __init__(self, clock: VirtualClock, lock: AbstractContextManager[object]) -> None:
         self._clock = clock
+        self._lock = lock
 
     def monotonic(self) -> float:
         """Virtual seconds since the swarm was made."""
@@ -56,6 +60,15 @@ class SimClock:
     def wall(self) -> float:
         """Virtual seconds since the epoch."""
         return self._clock.wall
+
+    def boottime(self) -> float:
+        """Virtual seconds: the machine never sleeps."""
+        return self._clock.now
+
+    def sleep(self, seconds: float) -> None:
+        """Let virtual time pass."""
+        with self._lock:
+            self._clock.run_until(self._clock.now + max(0.0, seconds))
 
 
 class SimWatch:
@@ -101,7 +114,7 @@ class SimEngine:
 
     def __init__(self, sim: SimSwarm, *, request_timeout: float, patience: float) -> None:
         self.sim = sim
-        self._clock = SimClock(sim.clock)
+        self._clock = SimClock(sim.clock, sim.lock)
         self._timeout = request_timeout
         self._patience = patience
         self._requests = 0
@@ -217,9 +230,12 @@ class SimEngine:
         spec: ServiceSpec,
         *,
         auth_for: str | None = None,  # noqa: ARG002 (no registry here asks for a login)
+        last_check: Callable[[], None] | None = None,
     ) -> tuple[str, ...]:
         """See ``swarmroll.engine.port.Engine.update``."""
         with self.sim.lock:
+            if last_check is not None:
+                last_check()
             fault = self._begin("ServiceUpdate")
             self._need_leader()
             if fault == "out-of-sequence":
@@ -230,6 +246,73 @@ class SimEngine:
                 # It was done; that the answer cannot be read does not undo it.
                 return ()
             raise self._failure("ServiceUpdate", fault)
+
+    # Configs
+
+    def config(self, ref: str) -> StoredConfig | None:
+        """See ``swarmroll.engine.port.Engine.config``."""
+
+        def answer() -> StoredConfig | None:
+            try:
+                return _stored(self.sim.objects.find("config", ref))
+            except EngineError as exc:
+                if exc.status == NOT_FOUND:
+                    return None
+                raise
+
+        return self._ask("ConfigInspect", ref, answer)
+
+    def configs(self, label: str, value: str) -> tuple[StoredConfig, ...]:
+        """See ``swarmroll.engine.port.Engine.configs``."""
+
+        def answer() -> tuple[StoredConfig, ...]:
+            held = self.sim.store.configs.values()
+            return tuple(_stored(one) for one in held if one.labels.get(label) == value)
+
+        return self._ask("ConfigList", f"{label}={value}", answer)
+
+    def create_config(self, name: str, data: bytes, labels: Mapping[str, str]) -> None:
+        """See ``swarmroll.engine.port.Engine.create_config``."""
+        doc = _blob_document(name, data, labels)
+        try:
+            self._do("ConfigCreate", lambda: self.sim.objects.create("config", doc))
+        except EngineError as exc:
+            if exc.status == CONFLICT:
+                raise Conflict(str(exc), status=exc.status) from exc
+            raise
+
+    def label_config(self, config: StoredConfig, labels: Mapping[str, str]) -> None:
+        """See ``swarmroll.engine.port.Engine.label_config``."""
+        doc = _blob_document(config.name, config.data, labels)
+        try:
+            self._do(
+                "ConfigUpdate",
+                lambda: self.sim.objects.update("config", config.id, config.version, doc),
+            )
+        except EngineError as exc:
+            if exc.status == NOT_FOUND:
+                raise Conflict(str(exc), status=exc.status) from exc
+            raise
+
+    def remove_config(self, ref: str) -> None:
+        """See ``swarmroll.engine.port.Engine.remove_config``."""
+        try:
+            self._do("ConfigDelete", lambda: self.sim.objects.remove("config", ref))
+        except EngineError as exc:
+            if exc.status != NOT_FOUND:
+                raise
+
+    def _do(self, operation: str, do: Callable[[], object]) -> None:
+        """A write: sent once."""
+        with self.sim.lock:
+            fault = self._begin(operation)
+            self._need_leader()
+            if fault == "out-of-sequence":
+                raise Conflict(OUT_OF_SEQUENCE, status=500)
+            if self.sim.faults.commits(fault):
+                do()
+            if fault is not None and fault not in ("truncated", "malformed"):
+                raise self._failure(operation, fault)
 
     # Watching
 
@@ -349,6 +432,16 @@ class SimEngine:
             )
 
         return self._ask("TaskList", f"{service_id} _up-to-date", answer)
+
+
+def _stored(blob: Blob) -> StoredConfig:
+    return StoredConfig(
+        id=blob.id, name=blob.name, version=blob.version, labels=dict(blob.labels), data=blob.data
+    )
+
+
+def _blob_document(name: str, data: bytes, labels: Mapping[str, str]) -> dict[str, object]:
+    return {"Name": name, "Labels": dict(labels), "Data": base64.b64encode(data).decode()}
 
 
 def template(spec: StoredSpec) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import itertools
 import math
 import random
@@ -17,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from swarmroll.core.snapshot import Availability, NodeState, Service, Task, UpdateState
 from swarmroll.core.spec import ServiceSpec
-from swarmroll.journal.memory import MemoryJournal
 from swarmroll.sim import versions
 from swarmroll.sim.agent import KILLED, Agents
 from swarmroll.sim.clock import VirtualClock
@@ -190,6 +190,8 @@ class SimSwarm:
         if not 0 < speed < math.inf:
             raise ValueError(f"SimSwarm: speed must be more than 0, got {speed}")
         self.speed = speed
+        self._seed = seed
+        self._rollouts = 0
         self.release = versions.release(api_version)
         self.history = history
         self.lock = threading.Condition(threading.RLock())
@@ -209,7 +211,6 @@ class SimSwarm:
         self._late = 0.0
         self._engines: list[SimEngine] = []
         self._conditions: list[tuple[Callable[[], bool], Callable[[], object]]] = []
-        self._journal: Journal | None = None
         self.pump: Pump | None = None
         self._server: Server | None = None
         self.objects.begin()
@@ -744,22 +745,23 @@ class SimSwarm:
         An ordinary ``swarmroll.Swarm`` on this swarm.
 
         Args:
-            journal: Where rollouts are recorded; without one, all that are made here share one
-                in memory.
+            journal: Where rollouts are recorded; None keeps them in the simulated swarm.
             observers: Told of every event.
             request_timeout: See ``engine``.
             patience: See ``engine``.
             **habits: What else ``Swarm`` takes, as ``heartbeat``.
         """
         engine = self.engine(request_timeout=request_timeout, patience=patience)
-        if journal is None:
-            if self._journal is None:
-                self._journal = MemoryJournal(engine.clock)
-            journal = self._journal
         habits.setdefault("executor", InlineExecutor())
+        habits.setdefault("new_id", self._new_id)
         return Swarm(engine, journal=journal, observers=observers, **habits)
 
     # Inside
+
+    def _new_id(self) -> str:
+        """Names a rollout: the same for the same seed."""
+        self._rollouts += 1
+        return hashlib.sha256(f"{self._seed} {self._rollouts}".encode()).hexdigest()[:12]
 
     def _hint(self, service_id: str, action: str) -> None:
         if action == "leader":

@@ -66,14 +66,16 @@ class Story:
 
         In the block it is said what will happen, and when: virtual time is the rollout's own.
         """
-        said = threading.Event()
+        began, said = threading.Event(), threading.Event()
         options.setdefault("image", "app:2")
 
         def wait(_: Event) -> None:
+            began.set()
             said.wait(30)
 
         plan = self.swarm.plan("web", **options)
         rollout = self.swarm.start(plan, observers=[wait, *observers])
+        assert began.wait(30)
         try:
             yield rollout
         finally:

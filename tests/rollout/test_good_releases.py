@@ -169,11 +169,15 @@ def test_a_delay_longer_than_the_deadline_is_no_standstill(web: Story) -> None:
     ids=["the engine watches", "we watch after it", "we watch beside it"],
 )
 def test_the_whole_costs_few_requests(web: Story, strategy: Rolling, a_second: float) -> None:
-    """A third of a request each second while only the engine needs to watch, else about one."""
+    """
+    A third of a request each second while only the engine needs to watch, else about one.
+
+    The journal takes 7, and 2 for each 20 s to keep the lease.
+    """
     web.service(6)
     report = web.roll(strategy=strategy)
     took = report.finished_at - report.started_at
-    assert report.engine_requests <= 8 + a_second * took
+    assert report.engine_requests <= 15 + (a_second + 0.1) * took
 
 
 def test_the_verdict_comes_soon_after_the_engines(sim: SimSwarm, web: Story) -> None:
