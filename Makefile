@@ -66,8 +66,12 @@ integration: $(READY) ## Run the tests on real swarms; ARGS go to pytest.
 	@$(BIN)/python -m integration.lab.run $(EVERYTHING) $(ARGS)
 
 .PHONY: demo
-demo: $(READY) ## Show a rolling update and a rollback on a real swarm.
+demo: $(READY) ## Show a rolling update and a rollback on a real swarm (simulated without an engine).
 	@$(BIN)/python -m integration.demo
+
+.PHONY: demo-sim
+demo-sim: $(READY) ## The same on a simulated swarm: no Docker, no root.
+	@$(BIN)/python -m swarmroll demo
 
 .PHONY: bench
 bench: $(READY) ## Measure.

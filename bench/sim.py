@@ -13,10 +13,12 @@ from __future__ import annotations
 import argparse
 import http.client
 import itertools
+import os
 import statistics
 import threading
 import time
 import tracemalloc
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import swarmroll
@@ -48,14 +50,17 @@ def updates(replicas: int, seconds: float) -> tuple[float, float]:
         return rate(alone, seconds), rate(driven, seconds)
 
 
-def rate(do: object, seconds: float) -> float:
-    assert callable(do)
+def rate(do: Callable[[], None], seconds: float, slices: int = 5) -> float:
+    """So many a minute: the median of some slices of the time, for others use the machine too."""
     do()
-    count, begun = 0, time.perf_counter()
-    while time.perf_counter() - begun < seconds:
-        do()
-        count += 1
-    return count / (time.perf_counter() - begun) * 60
+    found = []
+    for _ in range(slices):
+        count, begun = 0, time.perf_counter()
+        while time.perf_counter() - begun < seconds / slices:
+            do()
+            count += 1
+        found.append(count / (time.perf_counter() - begun) * 60)
+    return statistics.median(found)
 
 
 def memory(tasks: int, services: int = 100) -> tuple[float, float]:
@@ -144,6 +149,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--tasks", type=int, default=10_000)
     words = parser.parse_args()
+    print("load average before: {:.1f}, {:.1f}, {:.1f}".format(*os.getloadavg()))
     print("whole rollouts a minute, in process        the swarm alone   driven and proven")
     for replicas in (3, 10, 100):
         alone, driven = updates(replicas, words.seconds)
@@ -155,6 +161,7 @@ def main() -> None:
     for name, value in served(words.tasks).items():
         unit = f"{value / 1e6:.1f} MB" if name == "bytes" else f"{value * 1000:,.1f} ms"
         print(f"  {name:20} {unit}")
+    print("load average after: {:.1f}, {:.1f}, {:.1f}".format(*os.getloadavg()))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """The public names, gathered; ``swarmroll`` itself hands them out."""
 
+from swarmroll.core.canary import Canary, Step
 from swarmroll.core.events import Event
 from swarmroll.core.findings import Finding, Severity
+from swarmroll.core.gate import Answer, Budget, Gate, GateContext, Moment, NoData, Verdict
 from swarmroll.core.image import ImageReference
 from swarmroll.core.parts import (
     Config,
@@ -22,7 +24,7 @@ from swarmroll.core.plan import Plan
 from swarmroll.core.report import Evidence, Outcome, Report
 from swarmroll.core.snapshot import Node, Service, Task, TaskState
 from swarmroll.core.spec import ServiceSpec
-from swarmroll.core.strategy import Rolling, Step, Strategy
+from swarmroll.core.strategy import PlanStep, Rolling, Strategy
 from swarmroll.engine.connect import TLS
 from swarmroll.errors import (
     Aborted,
@@ -45,6 +47,13 @@ from swarmroll.errors import (
     Superseded,
     SwarmrollError,
 )
+from swarmroll.gates.command import CommandGate
+from swarmroll.gates.http import HttpGate
+from swarmroll.gates.logs import LogGate
+from swarmroll.gates.manual import ManualGate
+from swarmroll.gates.prometheus import PrometheusGate
+from swarmroll.gates.python import FunctionGate
+from swarmroll.gates.tcp import TcpGate
 from swarmroll.journal.file import FileJournal
 from swarmroll.journal.memory import MemoryJournal
 from swarmroll.journal.swarm import SwarmJournal
@@ -55,6 +64,10 @@ from swarmroll.swarm import Swarm, connect
 __all__ = [
     "TLS",
     "Aborted",
+    "Answer",
+    "Budget",
+    "Canary",
+    "CommandGate",
     "Config",
     "Conflict",
     "EngineError",
@@ -63,14 +76,22 @@ __all__ = [
     "Evidence",
     "FileJournal",
     "Finding",
+    "FunctionGate",
+    "Gate",
+    "GateContext",
     "Healthcheck",
+    "HttpGate",
     "ImageReference",
     "JournalError",
     "LeaseHeld",
     "LogDriver",
+    "LogGate",
+    "ManualGate",
     "MemoryJournal",
+    "Moment",
     "Mount",
     "Network",
+    "NoData",
     "NoRollout",
     "Node",
     "NotAManager",
@@ -79,9 +100,11 @@ __all__ = [
     "Placement",
     "Plan",
     "PlanError",
+    "PlanStep",
     "Platform",
     "Port",
     "PreflightError",
+    "PrometheusGate",
     "Report",
     "Resources",
     "RestartPolicy",
@@ -107,8 +130,10 @@ __all__ = [
     "SwarmrollError",
     "Task",
     "TaskState",
+    "TcpGate",
     "Transition",
     "Trigger",
     "UpdateConfig",
+    "Verdict",
     "connect",
 ]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import signal
+import sys
 import threading
 from typing import Any, get_type_hints
 
 import attrs
 import click
 
+from swarmroll.demo import exit_code, simulated
 from swarmroll.sim import Behaviour, SimSwarm
 from swarmroll.sim.versions import NEWEST
 
@@ -146,3 +148,59 @@ def _value(kind: str, text: str) -> object:
     if "float" in kind:
         return float(text)
     return int(text) if "int" in kind else text
+
+
+@main.command(short_help="A good release and a bad one, live, on a simulated swarm.")
+@click.option(
+    "--speed",
+    default=1.0,
+    show_default=True,
+    callback=lambda _context, _option, value: _speed(value),
+    help="Its seconds in a second of ours, 10 at most.",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print both reports as JSON; the story to stderr."
+)
+def demo(*, speed: float, as_json: bool) -> None:
+    """
+    Show a good release, and then a bad one that is rolled back, live, in about 20 seconds.
+
+    It is shown on a simulated Docker Swarm, which this command starts and ends: no Docker, no root
+    and no network are needed. Everything else is as on a real one: swarmroll talks to it through
+    the Engine API, and at the end of each release a second look asks the swarm itself what runs.
+
+    \b
+    Exit codes:
+      0    both ended as they must
+      1    one did not
+      130  interrupted; nothing is left behind
+
+    \b
+    Examples:
+      swarmroll demo
+      swarmroll demo --json | jq .bad.headline
+    """  # noqa: D301 - the backslashes are click's marks for text that keeps its lines
+
+    def say(text: str) -> None:
+        # At once, also where the output is a pipe.
+        print(text, file=sys.stderr if as_json else sys.stdout, flush=True)
+
+    def story() -> None:
+        shown = simulated(say, speed=speed)
+        if as_json:
+            click.echo(json.dumps(shown.to_dict()))
+
+    say("swarmroll demo: a good release and a bad one, on a simulated swarm of three nodes.")
+    sys.exit(exit_code(story, say))
+
+
+def _speed(value: float) -> float:
+    """
+    A speed at which the story can be followed.
+
+    Raises:
+        click.BadParameter: It is none.
+    """
+    if not 0 < value <= 10:
+        raise click.BadParameter(f"must be more than 0 and at most 10, got {value:g}")
+    return value

@@ -11,13 +11,14 @@ from typing import Any, assert_never
 import attrs
 
 from swarmroll.core import events
-from swarmroll.core.commands import Command, Decision, Look, SaveEvidence, Write
+from swarmroll.core.commands import Check, Command, Decision, Look, SaveEvidence, Write
 from swarmroll.core.decide import decide
 from swarmroll.core.events import Event
+from swarmroll.core.gate import Gate, Verdict
 from swarmroll.core.phases import Phase
 from swarmroll.core.redact import mask_text, secrets_of
 from swarmroll.core.report import Evidence, Outcome, Report, make_report
-from swarmroll.core.snapshot import Depth, Snapshot
+from swarmroll.core.snapshot import Depth, Snapshot, Task
 from swarmroll.core.state import Ask, Sent, State
 from swarmroll.engine.port import Engine, Watch
 from swarmroll.errors import (
@@ -30,6 +31,7 @@ from swarmroll.errors import (
     NoRollout,
     ServiceNotFound,
 )
+from swarmroll.gates.keeper import Keeper
 from swarmroll.journal.port import Journal, Lapsed, Lease, Owner, Record
 
 Trouble = EngineError | JournalError | LeaseHeld
@@ -83,7 +85,23 @@ class Runner:
         habits: Habits | None = None,
         wait_for_lease: float = 0.0,
         lease: Lease | None = None,
+        gates: Sequence[Gate] = (),
+        checking: Executor | None = None,
     ) -> None:
+        """
+        Args:
+            engine: The door to the swarm.
+            journal: Where the rollout is recorded.
+            state: Where it stands.
+            owner: Who drives it.
+            executor: Saves evidence beside the loop.
+            observers: Told of every event.
+            habits: How it watches.
+            wait_for_lease: Seconds to wait for somebody else to let go of the service.
+            lease: The lease, where the caller has it already.
+            gates: What the plan asks of the world outside, by name.
+            checking: Runs the gates' checks; None gives each check a thread of its own.
+        """
         self._engine = engine
         self._clock = engine.clock
         self._journal = journal
@@ -108,6 +126,10 @@ class Runner:
         self._saved: list[Evidence] = []
         self._secrets = secrets_of(state.plan.target) | secrets_of(state.plan.live)
         self._service_read_at = 0.0
+        self._gates = frozenset(gate.name for gate in gates)
+        self._keeper = Keeper(
+            gates, executor=checking, monotonic=self._clock.monotonic, wake=self._wake
+        )
 
     @property
     def state(self) -> State:
@@ -128,6 +150,11 @@ class Runner:
             if self._watch is not None:
                 self._watch.wake()
             return True
+
+    def _wake(self) -> None:
+        with self._lock:
+            if self._watch is not None:
+                self._watch.wake()
 
     def run(self, first: Snapshot | None = None) -> Report:
         """
@@ -230,6 +257,7 @@ class Runner:
             with self._lock:
                 self._stopped = True
                 watch, self._watch = self._watch, None
+            self._keeper.close()
             if watch is not None:
                 watch.close()
         return None
@@ -277,6 +305,7 @@ class Runner:
         snapshot = self._look(Depth.SERVICE) if first is None else self._now(first)
         while True:
             self._take_asked()
+            self._take_heard()
             self._tell_saved()
             decision = decide(self._state, snapshot)
             if not self._written_down(lease, decision):
@@ -363,6 +392,8 @@ class Runner:
                 self._state = self._state.told(sent, answer)
             case SaveEvidence():
                 self._saving.append(self._executor.submit(self._save, command))
+            case Check():
+                self._check(command)
             case _:
                 assert_never(command)
 
@@ -407,6 +438,29 @@ class Runner:
             return (Sent.REFUSED if refused else Sent.LOST), str(exc)
         return Sent.ACCEPTED, ""
 
+    def _check(self, command: Check) -> None:
+        if command.gate in self._gates:
+            context = attrs.evolve(command.context, logs=self._logs)
+            self._keeper.ask(command.gate, context)
+        else:
+            nobody = "nobody here can check it: give it to attach(), as gates="
+            self._hear(command.gate, Verdict.inconclusive(nobody))
+
+    def _take_heard(self) -> None:
+        for gate, verdict in self._keeper.heard():
+            self._hear(gate, verdict)
+
+    def _hear(self, gate: str, verdict: Verdict) -> None:
+        reason = mask_text(verdict.reason, self._secrets)
+        now, wall = self._clock.monotonic(), self._clock.wall()
+        old = self._state
+        self._state = old.heard(gate, Verdict(verdict.answer, reason), now=now, wall=wall)
+        for event in events.between(old, self._state, wall):
+            self._tell(event)
+
+    def _logs(self, task: Task, lines: int) -> tuple[str, ...]:
+        return self._engine.logs(task, lines=lines)
+
     def _save(self, command: SaveEvidence) -> None:
         task = command.task
         evidence = Evidence.of(
@@ -431,6 +485,7 @@ class Runner:
         assert self._watch is not None
         now = self._clock.monotonic()
         due = last.taken_at + look.within if not wrote else now + look.within
+        due = min(due, self._keeper.due or due)
         heartbeat = self._service_read_at + self._habits.heartbeat
         if self._watch.wait(max(0.0, min(due, heartbeat) - now)):
             if wrote:

@@ -14,6 +14,7 @@ import attrs
 
 from swarmroll.core.checks import held
 from swarmroll.core.findings import Finding, Severity
+from swarmroll.core.gate import Gate, GateContext, Verdict
 from swarmroll.core.image import ImageReference
 from swarmroll.core.past import of_past
 from swarmroll.core.phases import Phase, Trigger
@@ -37,6 +38,7 @@ from swarmroll.core.strategy import Rolling, Strategy
 from swarmroll.core.units import Duration, seconds
 from swarmroll.engine.port import Engine
 from swarmroll.errors import NoRollout, PlanError, PreflightError, ServiceNotFound
+from swarmroll.gates.python import as_gate
 from swarmroll.journal.port import Journal, Lease, Owner, report_on
 from swarmroll.journal.swarm import SwarmJournal
 from swarmroll.outcomes import raise_unless_ok
@@ -49,8 +51,14 @@ if TYPE_CHECKING:
 Change = ServiceSpec | Callable[[ServiceSpec], ServiceSpec]
 """A new spec, or a function from the live spec to it."""
 
+GateLike = Gate | Callable[[GateContext], bool | Verdict]
+"""A gate, or a function that is one."""
+
 PLANS = 5
 """So often ``update`` plans again when somebody else wrote between the plan and its first write."""
+
+PLANS_WITH_GATES = 100
+"""So many plans that were not started yet keep their gates; older ones have to be given again."""
 
 RESOLVE_SECONDS = 5.0
 """Seconds that a registry gets to tell the digest of an image."""
@@ -86,7 +94,7 @@ class Swarm:
             lease: How long the lease lasts there if it is not renewed: see ``connect``.
             observers: Told of every event of every rollout.
             heartbeat: Seconds after which a service is looked at even if no event came.
-            executor: Runs what saves evidence; None uses threads of its own.
+            executor: Runs what saves evidence, and gates' checks; None uses threads of its own.
             new_id: Names rollouts; no two may have the same.
         """
         self._engine = engine
@@ -94,6 +102,8 @@ class Swarm:
         self._observers = tuple(observers)
         self._habits = Habits(heartbeat=seconds(heartbeat, name="heartbeat"))
         self._executor = executor or ThreadPoolExecutor(2, thread_name_prefix="swarmroll-evidence")
+        self._checking = executor
+        self._gates: dict[str, tuple[Gate, ...]] = {}
         self._new_id = new_id
         self._nodes: Mapping[str, Node] = {}
 
@@ -145,7 +155,7 @@ class Swarm:
         *,
         image: str | None = None,
         strategy: Strategy | None = None,
-        gates: Sequence[object] = (),
+        gates: Sequence[GateLike] = (),
         on_failure: str = ROLLBACK,
         deadline: Duration | None = None,
         on_foreign: str = ADOPT,
@@ -160,7 +170,8 @@ class Swarm:
             change: The new spec, or a function from the live spec to it.
             image: The new image; may go along with a change of something else.
             strategy: How to replace tasks; None inherits the service's own update config.
-            gates: Checks between steps.
+            gates: What must pass before the rollout goes on: gates such as ``HttpGate``, or
+                functions from a ``GateContext`` to a ``bool`` or a ``Verdict``.
             on_failure: ``rollback`` or ``pause``.
             deadline: Progress deadline: so long without a further converged slot is a failure.
             on_foreign: ``adopt`` or ``stop``, when others scale or relabel the service meanwhile.
@@ -169,20 +180,29 @@ class Swarm:
 
         Raises:
             SpecError: A value that no spec may hold.
-            PlanError: A job, a change of mode, or a change that is none.
+            PlanError: A job, a change of mode, a change that is none, or what is no gate.
             ServiceNotFound: There is none of that name.
         """
+        checked = tuple(as_gate(gate) for gate in gates)
         policy = _policy(
             on_failure=on_failure,
             on_foreign=on_foreign,
             deadline=deadline,
             allow=allow,
             reason=reason,
-            gates=gates,
+            gates=checked,
         )
         found = self._engine.service(service)
         plan, _ = self._plan(found, change, image, strategy or Rolling(), policy)
+        if checked:
+            self._remember_gates(plan, checked)
         return plan
+
+    def _remember_gates(self, plan: Plan, gates: tuple[Gate, ...]) -> None:
+        """A plan is a value and holds only what is asked of its gates, for ``start``."""
+        while len(self._gates) >= PLANS_WITH_GATES:
+            del self._gates[next(iter(self._gates))]
+        self._gates[plan.id] = gates
 
     def _plan(
         self,
@@ -279,7 +299,7 @@ class Swarm:
         *,
         image: str | None = None,
         strategy: Strategy | None = None,
-        gates: Sequence[object] = (),
+        gates: Sequence[GateLike] = (),
         on_failure: str = ROLLBACK,
         deadline: Duration | None = None,
         on_foreign: str = ADOPT,
@@ -308,20 +328,23 @@ class Swarm:
             LeaseHeld: Somebody else rolls the service.
             EngineUnavailable: The engine was out of reach for too long; carries the report.
         """
+        checked = tuple(as_gate(gate) for gate in gates)
         policy = _policy(
             on_failure=on_failure,
             on_foreign=on_foreign,
             deadline=deadline,
             allow=allow,
             reason=reason,
-            gates=gates,
+            gates=checked,
         )
         waiting = seconds(wait_for_lease, name="wait_for_lease")
         for _ in range(PLANS):
             found = self._quiet(service, policy, waiting)
             plan, first = self._plan(found, change, image, strategy or Rolling(), policy)
             _refuse_endless(plan)
-            runner = self._runner(State(plan=plan), tuple(observers), wait_for_lease=waiting)
+            runner = self._runner(
+                State(plan=plan), tuple(observers), wait_for_lease=waiting, gates=checked
+            )
             report = runner.run(first)
             if report.transitions[-1].trigger is not Trigger.PLAN_STALE:
                 break
@@ -358,18 +381,38 @@ class Swarm:
         self,
         plan: Plan,
         *,
+        gates: Sequence[GateLike] | None = None,
         wait_for_lease: Duration = 0.0,
         observers: Iterable[Observer] = (),
     ) -> Rollout:
         """
         Carry out a plan in the background.
 
+        Args:
+            plan: From this object's ``plan``, or another's.
+            gates: Those of the plan, where this object has not made it.
+            wait_for_lease: How long to wait for somebody else's rollout of the service to end.
+            observers: Told of this rollout's events, beside those of the swarm.
+
         Raises:
             PreflightError: Findings of severity ``error`` stand in the way.
+            PlanError: A gate of the plan is missing.
         """
         if plan.refusals:
             raise PreflightError(plan.refusals)
-        return self._rollout(State(plan=plan), tuple(observers), wait_for_lease).start()
+        if gates is None:
+            checked = self._gates.pop(plan.id, ())
+        else:
+            checked = tuple(as_gate(gate) for gate in gates)
+        missing = {rules.name for rules in plan.gates} - {gate.name for gate in checked}
+        if missing:
+            raise PlanError(
+                f"the plan of {plan.service} has a gate {min(missing)!r}, and nothing here to"
+                " check it with: give start() the gates"
+            )
+        return self._rollout(
+            State(plan=plan), tuple(observers), wait_for_lease, gates=checked
+        ).start()
 
     def rollback(
         self, service: str, *, strategy: Strategy | None = None, check: bool = True, **options: Any
@@ -418,6 +461,7 @@ class Swarm:
         self,
         service: str,
         *,
+        gates: Sequence[GateLike] = (),
         wait_for_lease: Duration = 0.0,
         observers: Iterable[Observer] = (),
     ) -> Rollout:
@@ -429,6 +473,8 @@ class Swarm:
 
         Args:
             service: Name or id.
+            gates: Those of the rollout, by name: a record holds only what is asked of them. One
+                that is not given is inconclusive.
             wait_for_lease: How long to wait for somebody who drives it now.
             observers: Told of its events from now on.
 
@@ -436,6 +482,7 @@ class Swarm:
             NoRollout: No unfinished rollout of that service is on record.
             LeaseHeld: Somebody drives it right now.
         """
+        checked = tuple(as_gate(gate) for gate in gates)
         # Of a service that was removed, the id is enough.
         service_id, name = self._named(service)
         record = self._journal.unfinished(service_id)
@@ -451,8 +498,8 @@ class Swarm:
         if state.phase is Phase.PAUSED and state.asked is None:
             lease.release()
             left = report_on(lease.found)
-            return self._rollout(state, tuple(observers), waiting, left=left)
-        return self._rollout(state, tuple(observers), waiting, lease=lease).start()
+            return self._rollout(state, tuple(observers), waiting, gates=checked, left=left)
+        return self._rollout(state, tuple(observers), waiting, gates=checked, lease=lease).start()
 
     def _named(self, service: str) -> tuple[str, str]:
         """Id and name of a service; of one that was removed, what was given."""
@@ -480,6 +527,7 @@ class Swarm:
         observers: tuple[Observer, ...],
         wait_for_lease: Duration,
         *,
+        gates: tuple[Gate, ...],
         lease: Lease | None = None,
         left: Report | None = None,
     ) -> Rollout:
@@ -488,7 +536,9 @@ class Swarm:
 
         def make(state: State, more: tuple[Observer, ...]) -> Runner:
             held = leases.pop() if leases else None
-            return self._runner(state, (*observers, *more), wait_for_lease=waiting, lease=held)
+            return self._runner(
+                state, (*observers, *more), wait_for_lease=waiting, gates=gates, lease=held
+            )
 
         return Rollout(make, state, left)
 
@@ -497,7 +547,8 @@ class Swarm:
         state: State,
         observers: tuple[Observer, ...],
         *,
-        wait_for_lease: float = 0.0,
+        wait_for_lease: float,
+        gates: tuple[Gate, ...],
         lease: Lease | None = None,
     ) -> Runner:
         return Runner(
@@ -509,6 +560,8 @@ class Swarm:
             observers=(*self._observers, *observers),
             habits=self._habits,
             wait_for_lease=wait_for_lease,
+            gates=gates,
+            checking=self._checking,
             lease=lease,
         )
 
@@ -539,16 +592,15 @@ def _policy(
     deadline: Duration | None,
     allow: Iterable[str],
     reason: str,
-    gates: Sequence[object],
+    gates: tuple[Gate, ...],
 ) -> Policy:
-    if gates:
-        raise PlanError("gates are not part of this release of swarmroll")
     return Policy(
         on_failure=on_failure,
         on_foreign=on_foreign,
         deadline=None if deadline is None else seconds(deadline, name="deadline"),
         allow=(allow,) if isinstance(allow, str) else tuple(allow),
         reason=reason,
+        gates=tuple(gate.rules for gate in gates),
     )
 
 

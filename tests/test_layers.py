@@ -15,10 +15,11 @@ OUTSIDE = frozenset({"errors", "core"})
 ROOMS: Mapping[str, frozenset[str]] = {
     "errors": frozenset(),
     "core": frozenset({"errors"}),
-    "engine": OUTSIDE,
+    "streams": frozenset(),
+    "engine": OUTSIDE | {"streams"},
     # A journal stamps its leases by the engine's clock.
     "journal": OUTSIDE | {"engine"},
-    "gates": OUTSIDE,
+    "gates": OUTSIDE | {"streams"},
     "traffic": OUTSIDE,
     "observers": OUTSIDE,
     "render": OUTSIDE,
@@ -30,7 +31,8 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "aio": OUTSIDE | {"engine", "journal", "outcomes", "runner", "rollout", "swarm"},
     "_public": OUTSIDE | {"engine", "journal", "gates", "observers", "rollout", "swarm"},
     "__init__": frozenset({"_public"}),
-    "cli": OUTSIDE | {"_public", "observers", "render", "rollout", "sim", "swarm"},
+    "demo": OUTSIDE | {"sim", "swarm"},
+    "cli": OUTSIDE | {"_public", "demo", "observers", "render", "rollout", "sim", "swarm"},
     "__main__": frozenset({"cli"}),
     "tasks": OUTSIDE | {"_public", "observers", "render", "rollout", "swarm"},
 }

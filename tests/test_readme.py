@@ -16,8 +16,10 @@ import attrs
 import pytest
 
 import swarmroll
+from swarmroll import Budget, CommandGate, HttpGate, LogGate, PrometheusGate, TcpGate
 from swarmroll.core.report import EXIT_CODES, Outcome
 from swarmroll.engine.connect import locate
+from swarmroll.gates.base import Asked
 from swarmroll.outcomes import FAILURES
 from swarmroll.sim import SimSwarm
 
@@ -136,6 +138,22 @@ def test_every_option_of_rolling_is_told() -> None:
     """In the order in which they are declared."""
     told = [cells[0].strip("`") for cells in _rows(README, "## Rolling")]
     assert told == [field.name for field in attrs.fields(swarmroll.Rolling)]
+
+
+def _told_names(page: Path, heading: str) -> set[str]:
+    """All names in the first column of a table."""
+    return {name for cells in _rows(page, heading) for name in re.findall(r"`(\w+)`", cells[0])}
+
+
+def test_every_argument_of_gates_is_told() -> None:
+    """What all share in one table, and what a gate has of its own in that of the gate."""
+    page = ROOT / "docs" / "gates.md"
+    shared = {field.alias for field in attrs.fields(Asked) if field.init}
+    assert shared == _told_names(page, "## When and how often")
+    for gate in (HttpGate, TcpGate, CommandGate, LogGate, PrometheusGate):
+        own = inspect.signature(gate).parameters.keys() - shared
+        assert own == _told_names(page, f"## {gate.__name__}")
+    assert {field.name for field in attrs.fields(Budget)} == _told_names(page, "## Failure budget")
 
 
 def test_every_outcome_is_told() -> None:

@@ -40,6 +40,7 @@ class Host:
         sockets: A directory where each node's socket appears, or None where the engine's file
             system is not the machine's.
         namespace: The network namespace in which published ports can be reached; None: right here.
+        prometheus: The program, or None where it could not be had.
     """
 
     id: str
@@ -50,6 +51,7 @@ class Host:
     sockets: str | None
     namespace: str | None
     bases: BaseImages
+    prometheus: str | None = None
 
     @property
     def node_image(self) -> str:

@@ -20,7 +20,7 @@ from integration.lab.clients import connected
 from integration.lab.errors import LabError
 from integration.lab.host import BaseImages, Host
 from integration.lab.progress import say
-from integration.lab.recipes import BASES, ENGINES, OUTER, TOOLS, RootFs, node
+from integration.lab.recipes import BASES, ENGINES, OUTER, PROMETHEUS, TOOLS, RootFs, node
 
 _KIND = "own"
 _ENGINE = "engine"
@@ -46,6 +46,7 @@ def own_host(engines: list[str]) -> Iterator[dict[str, Host]]:
             debian.install_helpers()
             trees = _programs({*engines, OUTER})
             images = _base_images(trees)
+            prometheus = _prometheus()
             directory = rundir.new(_KIND, stack)
         stack.callback(_clean_up, directory)
         say("starting an engine to run the nodes on")
@@ -71,6 +72,7 @@ def own_host(engines: list[str]) -> Iterator[dict[str, Host]]:
                     busybox=_base_name("busybox"),
                     haproxy=_base_name("haproxy"),
                 ),
+                prometheus=prometheus,
             )
             for version in engines
             if version in trees
@@ -91,6 +93,16 @@ def _programs(wanted: set[str]) -> dict[str, Path]:
                 raise
             say(f"ENGINE {version} WILL NOT BE TESTED: {error}")
     return trees
+
+
+def _prometheus() -> str | None:
+    """The program, out of its package."""
+    try:
+        tree = cache.kept("prometheus", PROMETHEUS, partial(debian.fetch, PROMETHEUS))
+    except LabError as error:
+        say(f"PROMETHEUS GATES WILL NOT BE TESTED: {error}")
+        return None
+    return str(tree / "usr/bin/prometheus")
 
 
 def _base_images(trees: dict[str, Path]) -> dict[str, tuple[RootFs, Path]]:

@@ -74,6 +74,9 @@ TOOLS = Packages(
     ),
 )
 
+#: What a gate asks; it runs beside the swarms, on the machine itself.
+PROMETHEUS = Packages(suite="bookworm", names=("prometheus",))
+
 _PATH = "ENV PATH=/bin"
 
 

@@ -64,6 +64,7 @@ def user_host(engines: list[str]) -> Iterator[dict[str, Host]]:
                 sockets=None,
                 namespace=None,
                 bases=BaseImages(),
+                prometheus=shutil.which("prometheus"),
             )
             for version in engines
         }

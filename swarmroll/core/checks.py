@@ -109,3 +109,13 @@ def of_way_back(baseline: ServiceSpec | None, why_not: str, on_failure: str) -> 
             " this process does it while it lives",
             fix="give the service a rollback config with parallelism 1 and action pause",
         )
+
+
+def of_waves() -> Iterator[Finding]:
+    """What Swarm cannot keep a canary inside one service from doing."""
+    yield Finding(
+        code="canary-leaks",
+        severity=Severity.INFO,
+        message="while a wave holds, a task of the old spec that ends comes back with the new one;"
+        " the engine chooses the slots; and a change of leader may move one more wave",
+    )

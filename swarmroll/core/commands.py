@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from swarmroll.core.failure import Failure
+from swarmroll.core.gate import GateContext
 from swarmroll.core.snapshot import Depth, Task
 from swarmroll.core.spec import ServiceSpec
 from swarmroll.core.state import Purpose, State
@@ -29,7 +30,15 @@ class SaveEvidence:
     failure: Failure
 
 
-Command = Write | SaveEvidence
+@attrs.frozen(kw_only=True)
+class Check:
+    """Ask a gate, beside the watch; tell the state what it says."""
+
+    gate: str
+    context: GateContext
+
+
+Command = Write | SaveEvidence | Check
 
 
 @attrs.frozen(kw_only=True)

@@ -14,6 +14,7 @@ from swarmroll.core.backward import go_back, restoring, rolling_back
 from swarmroll.core.checks import YEARS
 from swarmroll.core.commands import Decision
 from swarmroll.core.forward import finalizing, holding, preparing, updating, verifying
+from swarmroll.core.gating import hurry, keep_gates
 from swarmroll.core.looking import LOOK_EVERY
 from swarmroll.core.observe import observe
 from swarmroll.core.phases import Phase, Trigger
@@ -48,14 +49,16 @@ def decide(state: State, snapshot: Snapshot) -> Decision:
     turn.set(version=turn.service.version)
     if stream_broken(turn):
         turn.set(witness_lost=True)
-    return (
+    decision = (
         refused_write(turn)
         or settle(turn)
         or judge_spec(turn)
         or _look_deeper(turn)
         or _answer(turn)
+        or keep_gates(turn)
         or HANDLERS[turn.state.phase](turn)
     )
+    return hurry(decision, turn.now)
 
 
 def _look_deeper(turn: Turn) -> Decision | None:
@@ -81,9 +84,7 @@ def _answer(turn: Turn) -> Decision | None:
             turn.note("cannot roll back: there is no last known good spec")
         case (Ask.PAUSE, Phase.UPDATING) if turn.state.standing_still is None:
             turn.set(standing_still=Trigger.PAUSE_ASKED, standing_still_for="asked to pause")
-            start_first = turn.service.spec.effective_update_config.order == START_FIRST
-            held_when = "the engine can be held only between two slots" if start_first else ""
-            turn.note(f"pausing: {held_when or 'one more slot may move'}")
+            turn.note(f"pausing: {_when_held(turn)}")
         case (Ask.PAUSE, Phase.HOLDING | Phase.VERIFYING):
             return turn.move(Trigger.PAUSE_ASKED, "asked to pause; nothing is in motion")
         case (Ask.RESUME, Phase.PAUSED) | (Ask.PROMOTE, Phase.HOLDING):
@@ -92,6 +93,14 @@ def _answer(turn: Turn) -> Decision | None:
         case _:
             turn.note(f"asked to {ask.replace('_', ' ')} while {phase}: not obeyed")
     return None
+
+
+def _when_held(turn: Turn) -> str:
+    if turn.state.plan.steps[turn.state.step].wave:
+        return "when this wave is done"
+    if turn.service.spec.effective_update_config.order == START_FIRST:
+        return "the engine can be held only between two slots"
+    return "one more slot may move"
 
 
 def _what_goes_on(turn: Turn) -> str:

@@ -8,6 +8,7 @@ import attrs
 
 from swarmroll.core.failure import Failure
 from swarmroll.core.findings import Finding
+from swarmroll.core.gate import GateAnswer
 from swarmroll.core.phases import Transition
 from swarmroll.core.plan import Plan
 from swarmroll.core.report import Evidence, Report
@@ -92,6 +93,13 @@ class EvidenceSaved(Event):
 
 
 @attrs.frozen(kw_only=True)
+class GateJudged(Event):
+    """A gate has said something; ``answer.times`` counts how often it said the same."""
+
+    answer: GateAnswer
+
+
+@attrs.frozen(kw_only=True)
 class Adopted(Event):
     """Somebody else changed replicas or service labels, and it was let be."""
 
@@ -125,11 +133,18 @@ def between(old: State, new: State, at: float) -> tuple[Event, ...]:
     return (
         *_of_writes(old, new, who, at),
         *_of_tasks(old, new, who, at),
+        *(GateJudged(**who, at=at, answer=answer) for answer in _news(old, new)),
         *(Adopted(**who, at=at, change=text) for text in new.adopted[len(old.adopted) :]),
         *(Found(**who, at=at, finding=found) for found in new.findings[len(old.findings) :]),
         *(Noted(**who, at=at, note=note) for note in new.notes[len(old.notes) :]),
         *(Moved(**who, at=at, transition=move) for move in new.transitions[len(old.transitions) :]),
     )
+
+
+def _news(old: State, new: State) -> Iterator[GateAnswer]:
+    """What gates have said since; the same once more is news too."""
+    known = set(old.answers)
+    return (answer for answer in new.answers if answer not in known)
 
 
 def _of_writes(old: State, new: State, who: dict[str, str], at: float) -> Iterator[Event]:

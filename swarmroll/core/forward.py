@@ -7,6 +7,7 @@ from collections import Counter
 from swarmroll.core.checks import held, of_service
 from swarmroll.core.commands import Decision
 from swarmroll.core.findings import refusing
+from swarmroll.core.gating import gates_pass
 from swarmroll.core.looking import (
     LOOK_EVERY,
     full,
@@ -22,11 +23,12 @@ from swarmroll.core.phases import Trigger
 from swarmroll.core.proof import Standard, clean, prove
 from swarmroll.core.snapshot import BUSY, Depth, UpdateState
 from swarmroll.core.standing import hold_engine
-from swarmroll.core.state import Ask
+from swarmroll.core.state import Ask, Purpose
 from swarmroll.core.steps import next_step
 from swarmroll.core.trouble import engine_paused, failures_exceeded, go_on, overdue
 from swarmroll.core.turn import Turn
 from swarmroll.core.units import duration_text
+from swarmroll.core.waves import account, left_to_move, moved_slots, prove_wave
 
 ENGINE_STOPPED = (UpdateState.PAUSED, UpdateState.ROLLBACK_PAUSED)
 
@@ -108,10 +110,14 @@ def updating(turn: Turn) -> Decision:
     state = turn.state
     status = turn.service.update_status
     if status is not None and status.state in ENGINE_STOPPED:
-        return engine_paused(turn, status.message)
+        stopped = engine_paused(turn, status.message)
+        if stopped:
+            return stopped
     failed = failures_exceeded(turn)
     if failed:
         return failed
+    if state.plan.steps[state.step].wave:
+        return _moving_wave(turn)
     if status is not None and status.state is UpdateState.COMPLETED:
         turn.set(engine_done=True)
     elif status is not None and status.state is not UpdateState.ROLLBACK_COMPLETED:
@@ -123,6 +129,29 @@ def updating(turn: Turn) -> Decision:
     if state.standing_still:
         return turn.move(state.standing_still, state.standing_still_for, standing_still=None)
     return _converging(turn)
+
+
+def _moving_wave(turn: Turn) -> Decision:
+    """The engine is held after the wave, so that it never says done: only we can tell."""
+    state = turn.state
+    step = state.plan.steps[state.step]
+    if waited_for_in_vain(turn) and left_to_move(turn) > 0:
+        return go_on(turn, "waits for a task whose node is lost")
+    if turn.snapshot.depth < full(turn):
+        watched = state.waiting_for and turn.now < state.proof_due
+        if state.progress < step.wave or watched:
+            return overdue(turn) or turn.look(Depth.TARGET, tasks_due(turn, LOOK_EVERY))
+        return turn.look(full(turn))
+    account(turn)
+    proof = prove_wave(turn)
+    if not proof.whole:
+        return overdue(turn) or turn.look(Depth.TARGET, soon(turn, proof))
+    if state.standing_still:
+        reason = f"{state.standing_still_for}; {step.name}: proven, and the engine is held"
+        return turn.move(state.standing_still, reason, standing_still=None)
+    if step.hold == 0.0 and not state.plan.gates:
+        return next_step(turn, Trigger.STEP_CONVERGED, f"{step.name}: proven")
+    return turn.move(Trigger.WAVE_CONVERGED, f"{step.name}: proven; holding")
 
 
 def _converging(turn: Turn) -> Decision:
@@ -165,14 +194,34 @@ def holding(turn: Turn) -> Decision:
         return failed
     promoted = state.asked is Ask.PROMOTE
     if not promoted and (step.hold is None or turn.now - state.since < step.hold):
-        return turn.look(Depth.TARGET, tasks_due(turn, LOOK_EVERY))
+        return _watch_hold(turn)
+    if not promoted and not gates_pass(turn):
+        return _watch_hold(turn)
     if turn.snapshot.depth < full(turn):
         return turn.look(full(turn))
-    if slots_in_flight(turn):
+    if step.wave:
+        account(turn)
+        proof = prove_wave(turn)
+        if not proof.whole:
+            return turn.look(full(turn), soon(turn, proof))
+    elif slots_in_flight(turn):
         return turn.look(full(turn), LOOK_EVERY)
     if promoted:
         return next_step(turn, Trigger.PROMOTED, "promoted")
-    return next_step(turn, Trigger.HOLD_OVER, f"held for {duration_text(step.hold or 0.0)}")
+    gates = ", and every gate passed" if turn.state.plan.gates else ""
+    held = f"held for {duration_text(step.hold or 0.0)}{gates}"
+    return next_step(turn, Trigger.HOLD_OVER, held)
+
+
+def _watch_hold(turn: Turn) -> Decision:
+    """Look at what runs the release; and at everything, when it is more than it should be."""
+    state = turn.state
+    wave = state.plan.steps[state.step].wave
+    if wave and turn.snapshot.depth >= Depth.TARGET and moved_slots(turn) - state.moved:
+        if turn.snapshot.depth < full(turn):
+            return turn.look(full(turn))
+        account(turn)
+    return turn.look(Depth.TARGET, tasks_due(turn, LOOK_EVERY))
 
 
 def verifying(turn: Turn) -> Decision:
@@ -189,11 +238,17 @@ def verifying(turn: Turn) -> Decision:
         return turn.look(full(turn))
     step = turn.state.plan.steps[turn.state.step]
     proof = prove_slots(turn, monitor=step.spec.effective_update_config.monitor, bake=step.bake)
+    if proof.whole and gates_pass(turn):
+        gates = ", and every gate passed" if turn.state.plan.gates else ""
+        return turn.move(Trigger.PROVEN, f"all {proof.wanted} slots are proven{gates}")
     if proof.whole:
-        return turn.move(Trigger.PROVEN, f"all {proof.wanted} slots are proven")
+        return turn.look(Depth.TARGET, LOOK_EVERY)
     return overdue(turn) or turn.look(Depth.TARGET, soon(turn, proof))
 
 
 def finalizing(turn: Turn) -> Decision:
-    """Nothing was borrowed, so there is nothing to give back."""
-    return turn.move(Trigger.DONE, "the release is complete")
+    """Give back the update config that the waves have borrowed."""
+    state, spec = turn.state, turn.service.spec
+    if not state.plan.borrows or spec.update_config == state.plan.target.update_config:
+        return turn.move(Trigger.DONE, "the release is complete")
+    return turn.write(Purpose.GIVE_BACK, spec.with_update_config_of(state.plan.target))

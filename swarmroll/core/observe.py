@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import assert_never
 
 import attrs
@@ -38,7 +39,7 @@ def observe(turn: Turn, undone_by: ServiceSpec | None = None) -> bool:
     turn.set(looked_at=snapshot.taken_at)
     if snapshot.depth >= Depth.NODES:
         turn.set(nodes=snapshot.nodes)
-    mine = [task for task in snapshot.tasks if _is_mine(turn, task, undone_by)]
+    mine = made_here(turn, undone_by)
     if turn.state.phase in BEFORE:
         _sight(turn, [task for task in mine if task.runnable], before)
         return True
@@ -54,6 +55,11 @@ def observe(turn: Turn, undone_by: ServiceSpec | None = None) -> bool:
     return True
 
 
+def made_here(turn: Turn, undone_by: ServiceSpec | None = None) -> tuple[Task, ...]:
+    """The tasks of a look that this direction of the rollout has made."""
+    return tuple(task for task in turn.snapshot.tasks if _is_mine(turn, task, undone_by))
+
+
 def _is_mine(turn: Turn, task: Task, undone_by: ServiceSpec | None) -> bool:
     """Whether it is a task that this direction of the rollout has made."""
     state = turn.state
@@ -64,7 +70,7 @@ def _is_mine(turn: Turn, task: Task, undone_by: ServiceSpec | None) -> bool:
     return clean(task, state.stored, state.nodes)
 
 
-def _sight(turn: Turn, mine: list[Task], before: float) -> None:
+def _sight(turn: Turn, mine: Iterable[Task], before: float) -> None:
     now, wall = turn.snapshot.taken_at, turn.snapshot.wall
     seen = dict(turn.state.seen)
     for task in mine:
@@ -79,7 +85,7 @@ def _sight(turn: Turn, mine: list[Task], before: float) -> None:
     turn.set(seen=seen)
 
 
-def _measure_progress(turn: Turn, mine: list[Task]) -> None:
+def _measure_progress(turn: Turn, mine: Iterable[Task]) -> None:
     running = len({task.slot_key for task in mine if task.running})
     if running > turn.state.progress:
         turn.set(progress=running, progress_at=turn.now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 
@@ -13,13 +14,14 @@ from swarmroll.core.dirty import dirty
 from swarmroll.core.dirty import restarts as can_restart
 from swarmroll.core.estimate import update_seconds
 from swarmroll.core.findings import Finding, refusing
+from swarmroll.core.gate import GateRules
 from swarmroll.core.placement import any_placed, guarded
 from swarmroll.core.proof import eligible
 from swarmroll.core.redact import mask_text, printable
 from swarmroll.core.snapshot import Node, Service, SlotKey, Task, TaskState, by_slot
 from swarmroll.core.spec import ServiceSpec, UpdateConfig
 from swarmroll.core.stages import stages
-from swarmroll.core.strategy import Step, Strategy
+from swarmroll.core.strategy import PlanStep, Strategy
 from swarmroll.core.units import duration_text
 from swarmroll.errors import PlanError
 
@@ -44,6 +46,7 @@ class Policy:
             10 minutes plus the start period and the stop grace of the new spec.
         allow: Codes of findings that do not refuse the rollout; ``*`` allows all.
         reason: Why this is done, for the record.
+        gates: What must pass before the rollout goes on.
     """
 
     on_failure: str = ROLLBACK
@@ -51,8 +54,12 @@ class Policy:
     deadline: float | None = None
     allow: tuple[str, ...] = ()
     reason: str = ""
+    gates: tuple[GateRules, ...] = ()
 
     def __attrs_post_init__(self) -> None:
+        twice = [name for name, count in Counter(g.name for g in self.gates).items() if count > 1]
+        if twice:
+            raise PlanError(f"two gates are called {twice[0]}: give one of them another name")
         if self.on_failure not in (ROLLBACK, PAUSE):
             raise PlanError(f"on_failure must be 'rollback' or 'pause', got {self.on_failure!r}")
         if self.on_foreign not in (ADOPT, STOP):
@@ -79,7 +86,7 @@ class Plan:
         version: The version index that the plan was made for.
         live: The spec that was read.
         baseline: The last known good spec, which a rollback puts back; None if there is none.
-        target: The spec that runs in the end.
+        target: The spec that runs in the end, with what the service then declares.
         restarts: The slots whose task will be replaced: replica numbers, or node ids.
         slots: The slots that have a task now.
         known: Ids of the tasks that existed when the plan was made.
@@ -89,6 +96,7 @@ class Plan:
             failure. Delay and hold do not count.
         predicted: Seconds that it will take when nothing goes wrong and no image is pulled.
         auth_for: The image whose registry credentials go along with each write.
+        gates: What must pass before the rollout goes on.
     """
 
     id: str
@@ -98,7 +106,7 @@ class Plan:
     live: ServiceSpec
     baseline: ServiceSpec | None
     target: ServiceSpec
-    steps: tuple[Step, ...] = ()
+    steps: tuple[PlanStep, ...] = ()
     findings: tuple[Finding, ...] = ()
     restarts: tuple[SlotKey, ...] = ()
     slots: tuple[SlotKey, ...] = ()
@@ -111,6 +119,12 @@ class Plan:
     predicted: float = 0.0
     auth_for: str | None = None
     reason: str = ""
+    gates: tuple[GateRules, ...] = ()
+
+    @property
+    def borrows(self) -> bool:
+        """Whether the last step leaves an update config that is not the one to be declared."""
+        return bool(self.steps) and self.steps[-1].spec.update_config != self.target.update_config
 
     @property
     def diff(self) -> Diff:
@@ -135,7 +149,9 @@ class Plan:
         else:
             yield "  restarts nothing"
         for number, step in enumerate(self.steps, 1):
-            yield f"  step {number}: {step.name}{_pace(step)}"
+            yield f"  step {number}: {step.name}{_pace(step)}{_hold(step)}"
+        for gate in self.gates:
+            yield f"  gate {printable(gate.name)}: {_when(gate)}"
         if self.steps:
             way_back = "put the old spec back" if self.on_failure == ROLLBACK else "pause"
             yield f"  on failure: {way_back}"
@@ -165,9 +181,11 @@ class Plan:
                     "monitor": step.monitor,
                     "bake": step.bake,
                     "hold": step.hold,
+                    "wave": step.wave,
                 }
                 for step in self.steps
             ],
+            "gates": [gate.name for gate in self.gates],
             "findings": [attrs.asdict(finding) for finding in self.findings],
             "on_failure": self.on_failure,
             "on_foreign": self.on_foreign,
@@ -177,15 +195,29 @@ class Plan:
         }
 
 
-def _pace(step: Step) -> str:
+def _pace(step: PlanStep) -> str:
     if not step.restarts:
         return ""
-    config = step.spec.effective_update_config
+    config = step.pace
     width = config.parallelism or "all"
     return (
         f": {config.order}, {width} at a time, delay {duration_text(config.delay)},"
         f" monitor {duration_text(config.monitor)}"
     )
+
+
+def _hold(step: PlanStep) -> str:
+    if step.hold is None:
+        return ", then hold until promote()"
+    if step.hold:
+        return f", then hold {duration_text(step.hold)}"
+    return f", then watch {duration_text(step.bake)} more" if step.bake else ""
+
+
+def _when(gate: GateRules) -> str:
+    moments = ", ".join(m.replace("_", " ") for m in sorted(gate.moments))
+    limit = "without limit" if gate.limit is None else f"limit {duration_text(gate.limit)}"
+    return f"{moments}; every {duration_text(gate.interval)}, {limit}"
 
 
 def baseline_of(
@@ -285,7 +317,7 @@ def make_plan(
         policy=policy,
     )
     steps, restarts = _steps(ground, target)
-    final = steps[-1].spec if steps else live
+    final = _final(ground, target, steps) if steps else live
     on_failure = policy.on_failure if baseline.spec is not None else PAUSE
     deadline = policy.deadline
     if deadline is None:
@@ -298,6 +330,7 @@ def make_plan(
         *(checks.of_target(final) if steps else ()),
         *(checks.of_way_back(baseline.spec, baseline.why_not, policy.on_failure) if steps else ()),
         *(checks.of_lost_placement(live, baseline.spec) if steps else ()),
+        *(checks.of_waves() if any(step.wave for step in steps) else ()),
     ]
     return Plan(
         id=rollout_id,
@@ -320,6 +353,7 @@ def make_plan(
         predicted=sum(_predicted(step) for step in steps),
         auth_for=auth_for,
         reason=policy.reason,
+        gates=policy.gates,
     )
 
 
@@ -338,10 +372,11 @@ def refuse_jobs(service: Service, target: ServiceSpec) -> None:
         )
 
 
-def _predicted(step: Step) -> float:
+def _predicted(step: PlanStep) -> float:
+    watched = step.bake + (step.hold or 0.0)
     if not step.restarts:
-        return step.monitor + step.bake
-    return update_seconds(step.spec, step.spec.effective_update_config, step.restarts) + step.bake
+        return step.monitor + watched
+    return update_seconds(step.spec, step.pace, step.restarts) + watched
 
 
 @attrs.frozen(kw_only=True)
@@ -379,7 +414,7 @@ class _Ground:
         )
 
 
-def _steps(ground: _Ground, target: ServiceSpec) -> tuple[tuple[Step, ...], frozenset[SlotKey]]:
+def _steps(ground: _Ground, target: ServiceSpec) -> tuple[tuple[PlanStep, ...], frozenset[SlotKey]]:
     """The steps, and the slots that they restart."""
     live = ground.service.spec
     converging = live.same_as(target)
@@ -393,16 +428,29 @@ def _steps(ground: _Ground, target: ServiceSpec) -> tuple[tuple[Step, ...], froz
     if converging or can_restart(live, target):
         target = target.with_update_config(_update_config(ground, target))
     way = (target,) if converging else stages(live, target)
-    steps: list[Step] = []
+    steps: list[PlanStep] = []
     restarts: set[SlotKey] = set()
     before = live
     for spec in way:
         hit = ground.dirty(before, spec) if converging or can_restart(before, spec) else frozenset()
-        step = _step(before, spec, len(hit), converging=converging)
+        # Those that a step before has added are there by then, with the old template.
+        added = max(0, (before.replicas or 0) - (live.replicas or 0)) if hit else 0
+        step = _step(before, spec, len(hit) + added, converging=converging)
         steps += ground.strategy.cut(step) if hit else (step,)
         restarts |= hit
         before = spec
     return tuple(steps), frozenset(restarts)
+
+
+def _final(ground: _Ground, target: ServiceSpec, steps: tuple[PlanStep, ...]) -> ServiceSpec:
+    """The last step's spec, with its own update config again where that was only borrowed."""
+    final = steps[-1].spec
+    if not ground.strategy.borrows:
+        return final
+    declared = _declared(ground.service, target)
+    if declared == target.effective_update_config:
+        return final.with_update_config_of(target)
+    return final.with_update_config(declared)
 
 
 def _converging(ground: _Ground) -> ServiceSpec | None:
@@ -447,7 +495,7 @@ def _declared(service: Service, target: ServiceSpec) -> UpdateConfig:
     return before if before.delay < checks.YEARS else attrs.evolve(config, delay=0.0)
 
 
-def _step(before: ServiceSpec, spec: ServiceSpec, restarts: int, *, converging: bool) -> Step:
+def _step(before: ServiceSpec, spec: ServiceSpec, restarts: int, *, converging: bool) -> PlanStep:
     adds = max(0, (spec.replicas or 0) - (before.replicas or 0))
     scales = spec.replicas != before.replicas
     if converging:
@@ -459,4 +507,6 @@ def _step(before: ServiceSpec, spec: ServiceSpec, restarts: int, *, converging: 
     else:
         name = "update, restarting nothing"
     monitor = spec.effective_update_config.monitor if restarts or adds else 0.0
-    return Step(name=name, spec=spec, restarts=restarts, adds=adds, scales=scales, monitor=monitor)
+    return PlanStep(
+        name=name, spec=spec, restarts=restarts, adds=adds, scales=scales, monitor=monitor
+    )

@@ -12,6 +12,7 @@ import attrs
 
 from swarmroll.core.failure import Failure, likely_cause
 from swarmroll.core.findings import Finding, Severity
+from swarmroll.core.gate import GateAnswer
 from swarmroll.core.phases import Phase, Transition
 from swarmroll.core.plan import Plan
 from swarmroll.core.proof import SlotProof
@@ -137,6 +138,7 @@ class Report:
         overruns: Slots that moved beyond a wave. Always 0 without waves.
         skipped: Paused nodes that a global service was not rolled on.
         trouble: Why the driver had to leave it: the engine out of reach, the lease lost.
+        gates: What the gates have said, first to last.
     """
 
     outcome: Outcome
@@ -160,6 +162,7 @@ class Report:
     rolled_back_by: str
     reason: str
     trouble: str = ""
+    gates: tuple[GateAnswer, ...] = ()
     leaks: int = 0
     overruns: int = 0
 
@@ -215,12 +218,7 @@ class Report:
         yield "  what happened:"
         for move in self.transitions:
             yield f"    {_clock(move.at)}  {move.target:<15} {printable(move.reason)}"
-        if self.failures:
-            yield "  failed tasks:"
-        for evidence in self.failures:
-            yield f"    {evidence}"
-            yield from (f"      | {printable(line)}" for line in evidence.logs[-5:])
-            yield from (f"      health: {printable(line)}" for line in evidence.health[-1:])
+        yield from self._failed_tasks()
         if self.slots:
             yield "  what runs now:"
         for proof in self.slots:
@@ -229,6 +227,9 @@ class Report:
                 f" (task {proof.task_id[:12]}, health by {proof.health},"
                 f" proven by {proof.proven_by})"
             )
+        yield from (f"  {answer}" for answer in self.gates)
+        if self.leaks or self.overruns:
+            yield f"  beside the waves: {self.leaks} leaked, {self.overruns} overrun"
         yield from (f"  adopted: {printable(text)}" for text in self.adopted)
         yield from (f"  note: {printable(text)}" for text in self.notes)
         for finding in self.findings:
@@ -236,6 +237,14 @@ class Report:
             yield f"  {'allowed ' if allowed else ''}{printable(str(finding))}"
         if self.skipped:
             yield f"  not rolled, paused nodes: {printable(', '.join(self.skipped))}"
+
+    def _failed_tasks(self) -> Iterator[str]:
+        if self.failures:
+            yield "  failed tasks:"
+        for evidence in self.failures:
+            yield f"    {evidence}"
+            yield from (f"      | {printable(line)}" for line in evidence.logs[-5:])
+            yield from (f"      health: {printable(line)}" for line in evidence.health[-1:])
 
     def to_dict(self) -> dict[str, Any]:
         """
@@ -316,6 +325,9 @@ def make_report(
         rolled_back_by=_rolled_back_by(state),
         reason=plan.reason,
         trouble=trouble,
+        gates=state.answers,
+        leaks=state.leaks,
+        overruns=state.overruns,
     )
 
 

@@ -88,6 +88,7 @@ _HEALTHCHECK = (*_CONTAINER, "Healthcheck")
 _DOCUMENTED_HEALTHCHECK = (*_CONTAINER, "HealthCheck")
 _STOP_GRACE = (*_CONTAINER, "StopGracePeriod")
 _PLACEMENT = (*_TASK, "Placement")
+_UPDATE = ("UpdateConfig",)
 _FORCE_UPDATE = (*_TASK, "ForceUpdate")
 
 _P = TypeVar("_P")
@@ -253,7 +254,7 @@ class ServiceSpec:
     @property
     def update_config(self) -> UpdateConfig | None:
         """How an update is paced; None where the spec leaves all of it to the engine."""
-        return self._part(UpdateConfig, "UpdateConfig")
+        return self._part(UpdateConfig, *_UPDATE)
 
     @property
     def rollback_config(self) -> UpdateConfig | None:
@@ -529,6 +530,11 @@ class ServiceSpec:
             return self.without_path(_PLACEMENT)
         return self._with(_PLACEMENT, placement)
 
+    def with_update_config_of(self, other: ServiceSpec) -> ServiceSpec:
+        """The update config of another spec, to the byte. Restarts nothing."""
+        config = _document_at(other._document, *_UPDATE)
+        return self.without_path(_UPDATE) if config is None else self._with(_UPDATE, config)
+
     def with_constraints(self, constraints: Sequence[str]) -> ServiceSpec:
         """Other placement constraints, such as ``node.role == worker``."""
         return self.with_placement(constraints=constraints)
@@ -553,7 +559,7 @@ class ServiceSpec:
 
         None leaves it to the engine. Restarts nothing.
         """
-        return self._with_part(("UpdateConfig",), UpdateConfig, config, changes)
+        return self._with_part(_UPDATE, UpdateConfig, config, changes)
 
     def with_rollback_config(
         self, config: UpdateConfig | Absent | None = ABSENT, /, **changes: Any

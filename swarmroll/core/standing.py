@@ -72,6 +72,7 @@ def paused(turn: Turn) -> Decision:
         progress_at=turn.now,
         standing_still=None,
         resuming_since=None,
+        gates={},
         # The engine's new updater watches only what is left to do.
         resumed=True,
     )

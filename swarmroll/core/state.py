@@ -12,6 +12,7 @@ import attrs
 
 from swarmroll.core.failure import Failure
 from swarmroll.core.findings import Finding
+from swarmroll.core.gate import GateAnswer, GateRecord, Verdict, noted
 from swarmroll.core.phases import Phase, Transition, Trigger, after
 from swarmroll.core.plan import Plan
 from swarmroll.core.proof import Sighting, SlotProof
@@ -121,6 +122,11 @@ class State:
             only part of it.
         waiting_for: What the last proof was missing, a sentence each.
         proof_due: When our own watch of the running slots is over.
+        gates: What each gate has said in this phase and step.
+        answers: What the gates have said in all, for the report.
+        moved: The slots that run the release while a wave is under way, and were accounted for.
+        leaks: How many slots came to the release beside the waves, since their old task ended.
+        overruns: How many slots the engine moved beside the waves.
     """
 
     plan: Plan
@@ -167,6 +173,11 @@ class State:
     skipped: tuple[str, ...] = ()
     waiting_for: tuple[str, ...] = ()
     proof_due: float = 0.0
+    gates: Mapping[str, GateRecord] = attrs.field(factory=dict)
+    answers: tuple[GateAnswer, ...] = ()
+    moved: frozenset[SlotKey] = frozenset()
+    leaks: int = 0
+    overruns: int = 0
 
     def asking(self, ask: Ask) -> State:
         """The same, with a person's wish to be answered at the next look."""
@@ -177,6 +188,25 @@ class State:
         if self.intent is None:
             raise ValueError("no write is under way")
         return attrs.evolve(self, intent=attrs.evolve(self.intent, sent=sent, answer=answer))
+
+    def heard(self, gate: str, verdict: Verdict, *, now: float, wall: float) -> State:
+        """
+        The same, with what a gate has said.
+
+        Args:
+            now: The driver's monotonic clock, seconds.
+            wall: The driver's wall clock, seconds since the epoch.
+        """
+        (rules,) = [rules for rules in self.plan.gates if rules.name == gate]
+        record = self.gates.get(gate)
+        if record is None or record.asked_at is None:
+            # It was asked in a phase that is over.
+            return self
+        return attrs.evolve(
+            self,
+            gates={**self.gates, gate: record.judged(verdict, rules, now)},
+            answers=noted(self.answers, record, gate, verdict, wall),
+        )
 
     def move(self, trigger: Trigger, reason: str, snapshot: Snapshot) -> State:
         """
@@ -204,7 +234,11 @@ class State:
 
         As long as two states have the same, there is nothing new to write down.
         """
-        return attrs.evolve(self, version=0, **_PASSING)
+        # That a gate has said the same again is not worth a record each time.
+        answers = tuple(
+            attrs.evolve(one, reason="", times=1, last_at=one.first_at) for one in self.answers
+        )
+        return attrs.evolve(self, version=0, answers=answers, **_PASSING)
 
     def worth_recording(self, recorded: State) -> bool:
         """
@@ -329,6 +363,7 @@ _PASSING: Mapping[str, Any] = MappingProxyType(
         "skipped": (),
         "waiting_for": (),
         "proof_due": 0.0,
+        "gates": MappingProxyType({}),
     }
 )
 """What every look teaches anew, and moments on the clock of one driver."""

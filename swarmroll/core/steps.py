@@ -7,6 +7,7 @@ from swarmroll.core.phases import Trigger
 from swarmroll.core.spec import ServiceSpec
 from swarmroll.core.state import Purpose
 from swarmroll.core.turn import Turn
+from swarmroll.core.waves import left_to_move
 
 
 def next_step(turn: Turn, trigger: Trigger, reason: str) -> Decision:
@@ -30,15 +31,25 @@ def turn_to(turn: Turn, spec: ServiceSpec) -> None:
     before = state.expected or state.plan.live
     changes: dict[str, object] = {}
     if before.template != spec.template:
-        changes |= {"older": state.ids, "seen": {}}
+        changes |= {"older": state.ids, "seen": {}, "moved": frozenset()}
     if before.endpoint != spec.endpoint:
         changes |= {"stale": state.ids}
     turn.set(progress=0, progress_at=turn.now, **changes)
 
 
 def write_step(turn: Turn) -> Decision:
-    """Write the step that the rollout stands at, with what others changed meanwhile."""
+    """
+    Write the step that the rollout stands at, with what others changed meanwhile.
+
+    In a look at every task: a wave moves as many slots as are left of it, whatever happened.
+    """
     state = turn.state
     step = state.plan.steps[state.step]
     spec = state.keeping_adopted(step.spec, replicas=not step.scales)
+    if step.wave:
+        left = left_to_move(turn)
+        if left < 1:
+            # Leaks or overruns have done it; parallelism 0 would be all of them at once.
+            return turn.again()
+        spec = spec.with_update_config(parallelism=left)
     return turn.write(Purpose.STEP, spec)

@@ -16,7 +16,7 @@ MOST_SLOTS = 1_000_000
 
 
 @attrs.frozen(kw_only=True)
-class Step:
+class PlanStep:
     """
     One write of the service, and what must be true before the next.
 
@@ -30,6 +30,8 @@ class Step:
         monitor: Seconds that each new task is watched; 0 where no task is new.
         bake: Seconds that every slot is watched once more after that.
         hold: Seconds to wait, with gates, before the next step; None waits for ``promote()``.
+        wave: Of a wave: how many slots run the release when it is done, those of the waves
+            before included; the engine is held after those. 0 where it is not held.
     """
 
     name: str
@@ -40,15 +42,30 @@ class Step:
     monitor: float = 0.0
     bake: float = 0.0
     hold: float | None = 0.0
+    wave: int = 0
+
+    @property
+    def pace(self) -> UpdateConfig:
+        """The engine's update config, without the delay that only holds it."""
+        config = self.spec.effective_update_config
+        return attrs.evolve(config, delay=0.0) if self.wave else config
 
 
 class Strategy(Protocol):
     """Cuts the part of a change that replaces tasks."""
 
+    @property
+    def borrows(self) -> bool:
+        """
+        Whether what it writes as update config is only for the rollout.
+
+        The service then has the one that it declares again in the end.
+        """
+
     def policy(self, inherited: UpdateConfig, slots: int) -> UpdateConfig:
         """The update config to write, every field set, from what the service declares."""
 
-    def cut(self, step: Step) -> tuple[Step, ...]:
+    def cut(self, step: PlanStep) -> tuple[PlanStep, ...]:
         """The steps that take the place of one step that replaces every task at once."""
 
 
@@ -102,6 +119,11 @@ class Rolling:
         if ratio is not None and not (number and 0 <= ratio <= 1):
             raise SpecError(f"Rolling.max_failure_ratio must be 0 to 1, got {ratio!r}")
 
+    @property
+    def borrows(self) -> bool:
+        """See Strategy: what it writes is what the service declares from then on."""
+        return False
+
     def policy(self, inherited: UpdateConfig, slots: int) -> UpdateConfig:
         """See Strategy."""
         given: dict[str, object] = {}
@@ -118,6 +140,6 @@ class Rolling:
             given["max_failure_ratio"] = float(self.max_failure_ratio)
         return attrs.evolve(inherited, **given)  # type: ignore[arg-type]
 
-    def cut(self, step: Step) -> tuple[Step, ...]:
+    def cut(self, step: PlanStep) -> tuple[PlanStep, ...]:
         """See Strategy: it stays one step."""
         return (attrs.evolve(step, bake=seconds(self.bake, name="Rolling.bake")),)

@@ -16,6 +16,7 @@ from swarmroll.core.standing import hold_engine, tell_to_go_on
 from swarmroll.core.state import Purpose, State
 from swarmroll.core.turn import Turn
 from swarmroll.core.units import duration_text
+from swarmroll.core.waves import left_to_move
 from swarmroll.core.writes import judge_spec, refused
 
 ENGINE_ACTS_FIRST = 2.0
@@ -39,18 +40,21 @@ def refused_write(turn: Turn) -> Decision | None:
         case Purpose.STEP if turn.state.expected is None:
             return turn.move(Trigger.REFUSED, reason)
         case Purpose.STEP:
-            return _fail(turn, Trigger.FAILURES_EXCEEDED, reason)
+            return fail(turn, Trigger.FAILURES_EXCEEDED, reason)
         case Purpose.STAND_STILL:
             turn.note(f"could not be held: {reason}")
             turn.set(standing_still=None)
             return turn.again()
+        case Purpose.GIVE_BACK if turn.state.phase is Phase.FINALIZING:
+            turn.note(f"the service keeps the update config of the last wave: {reason}")
+            return turn.move(Trigger.DONE, "the release is complete")
         case Purpose.PUT_BACK | Purpose.GIVE_BACK:
             return turn.move(Trigger.FAILURES_EXCEEDED, reason)
         case never:
             assert_never(never)
 
 
-def _fail(turn: Turn, trigger: Trigger, reason: str) -> Decision:
+def fail(turn: Turn, trigger: Trigger, reason: str) -> Decision:
     """Do with a failure what the policy says."""
     if turn.state.plan.on_failure == ROLLBACK:
         return go_back(turn, trigger, reason)
@@ -83,7 +87,7 @@ def failures_exceeded(turn: Turn) -> Decision | None:
         left = (turn.state.engine_failed_at or 0.0) + ENGINE_ACTS_FIRST - turn.now
         if left > 0:
             return turn.look(Depth.SERVICE, left)
-    return _fail(turn, Trigger.FAILURES_EXCEEDED, reason)
+    return fail(turn, Trigger.FAILURES_EXCEEDED, reason)
 
 
 def _engine_should_act(turn: Turn, monitor: float) -> bool:
@@ -102,24 +106,30 @@ def overdue(turn: Turn) -> Decision | None:
     """Whether nothing has moved for longer than the progress deadline."""
     state = turn.state
     step = state.plan.steps[state.step]
-    config = step.spec.effective_update_config
+    config = step.pace
     allowed = state.plan.deadline + config.delay
-    if state.phase is Phase.VERIFYING or state.progress >= step.restarts + step.adds:
+    wanted = step.wave or step.restarts + step.adds
+    if state.phase is Phase.VERIFYING or state.progress >= wanted:
         # Every slot is there: what is waited for is the engine's delays and its watch.
         allowed += update_seconds(step.spec, config, step.restarts) + config.monitor + step.bake
     if turn.now - max(state.progress_at, state.since) <= allowed:
         return None
     if turn.snapshot.depth < full(turn):
         return turn.look(full(turn))
-    return _fail(
+    return fail(
         turn,
         Trigger.DEADLINE_EXCEEDED,
         f"no further slot converged within {duration_text(state.plan.deadline)}: {stuck(turn)}",
     )
 
 
-def engine_paused(turn: Turn, message: str) -> Decision:
-    """The engine counted enough failures to stop."""
+def engine_paused(turn: Turn, message: str) -> Decision | None:
+    """
+    The engine counted enough failures to stop.
+
+    Returns:
+        None if it has nothing left to do before it would be held anyway.
+    """
     if turn.snapshot.depth < Depth.NODES:
         return turn.look(Depth.NODES)
     state = turn.state
@@ -132,9 +142,11 @@ def engine_paused(turn: Turn, message: str) -> Decision:
     return turn.move(Trigger.STOPPED_ON_FAILURE, reason, standing_still=None)
 
 
-def _engine_misled(turn: Turn, message: str) -> Decision:
+def _engine_misled(turn: Turn, message: str) -> Decision | None:
     """The engine stopped for a displaced task, which is no failure: tell it to go on."""
     state = turn.state
+    if state.plan.steps[state.step].wave and left_to_move(turn) < 1:
+        return None
     if state.standing_still:
         return turn.move(state.standing_still, state.standing_still_for, standing_still=None)
     return go_on(turn, f"paused for a displaced task ({message})")

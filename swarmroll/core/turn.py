@@ -6,8 +6,9 @@ from typing import Any
 
 import attrs
 
-from swarmroll.core.commands import Command, Decision, Look, SaveEvidence, Write
+from swarmroll.core.commands import Check, Command, Decision, Look, SaveEvidence, Write
 from swarmroll.core.failure import Failure
+from swarmroll.core.gate import GateContext
 from swarmroll.core.phases import Trigger
 from swarmroll.core.snapshot import Depth, Service, Snapshot, Task
 from swarmroll.core.spec import ROLLOUT_LABEL, ServiceSpec
@@ -52,6 +53,10 @@ class Turn:
     def save(self, task: Task, failure: Failure) -> None:
         """Ask for the evidence of a failed task."""
         self._commands.append(SaveEvidence(task=task, failure=failure))
+
+    def check(self, gate: str, context: GateContext) -> None:
+        """Ask a gate."""
+        self._commands.append(Check(gate=gate, context=context))
 
     def move(self, trigger: Trigger, reason: str, **changes: Any) -> Decision:
         """Go to another phase, and decide again there by the same look."""

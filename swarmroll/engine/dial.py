@@ -2,8 +2,7 @@
 Byte streams to an engine: over a unix socket, TCP, TLS or ssh.
 
 Every stream that is opened here is a socket whose time-out covers everything until it is set
-anew. A socket's own time-out is for each read: an engine that sends one byte at a time is then
-never too late.
+anew (``swarmroll.streams``).
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ import ssl
 import subprocess
 import tempfile
 import threading
-import time
 from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
@@ -27,6 +25,7 @@ from typing import IO, TYPE_CHECKING, Any
 import attrs
 
 from swarmroll.errors import EngineUnavailable
+from swarmroll.streams import WholeTime, open_tcp, over_tls
 
 if TYPE_CHECKING:
     import paramiko
@@ -43,41 +42,7 @@ class SshFailed(ConnectionError):
     """ssh could not do it; the message is what it said."""
 
 
-class _WholeTime(socket.socket):
-    """The deadline, for plain and for TLS sockets."""
-
-    _ends: float | None = None
-
-    def settimeout(self, value: float | None, /) -> None:
-        self._ends = None if value is None else time.monotonic() + value
-        super().settimeout(value)
-
-    def _take_what_is_left(self) -> None:
-        if self._ends is None:
-            return
-        left = self._ends - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("timed out")
-        super().settimeout(left)
-
-    def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        self._take_what_is_left()
-        return super().recv_into(*args, **kwargs)
-
-    def send(self, *args: Any, **kwargs: Any) -> int:
-        self._take_what_is_left()
-        return super().send(*args, **kwargs)
-
-    def sendall(self, *args: Any, **kwargs: Any) -> None:
-        self._take_what_is_left()
-        super().sendall(*args, **kwargs)
-
-
-class _TlsSocket(_WholeTime, ssl.SSLSocket):
-    """Made by an SSLContext."""
-
-
-class _SshSocket(_WholeTime):
+class _SshSocket(WholeTime):
     """
     The near end of an ssh client's standard input and output.
 
@@ -123,7 +88,6 @@ def tcp(host: str, port: int, *, keepalive: float) -> Dial:
 
 def tls(host: str, port: int, context: ssl.SSLContext, *, keepalive: float) -> Dial:
     """TCP with TLS, checked as the context says."""
-    context.sslsocket_class = _TlsSocket
     return partial(_dial_tls, host, port, context, keepalive)
 
 
@@ -148,7 +112,7 @@ def ssh(host: str, *, user: str | None, port: int | None) -> Dial:
 
 
 def _dial_unix(path: str, timeout: float | None) -> socket.socket:
-    stream = _WholeTime(socket.AF_UNIX, socket.SOCK_STREAM)
+    stream = WholeTime(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         stream.settimeout(timeout)
         stream.connect(path)
@@ -158,10 +122,8 @@ def _dial_unix(path: str, timeout: float | None) -> socket.socket:
     return stream
 
 
-def _dial_tcp(host: str, port: int, keepalive: float, timeout: float | None) -> socket.socket:
-    plain = socket.create_connection((host, port), timeout)
-    stream = _WholeTime(plain.family, plain.type, plain.proto, fileno=plain.detach())
-    stream.settimeout(timeout)
+def _dial_tcp(host: str, port: int, keepalive: float, timeout: float | None) -> WholeTime:
+    stream = open_tcp(host, port, timeout)
     stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     seconds = max(1, math.ceil(keepalive))
@@ -174,12 +136,7 @@ def _dial_tcp(host: str, port: int, keepalive: float, timeout: float | None) -> 
 def _dial_tls(
     host: str, port: int, context: ssl.SSLContext, keepalive: float, timeout: float | None
 ) -> socket.socket:
-    plain = _dial_tcp(host, port, keepalive, timeout)
-    try:
-        return context.wrap_socket(plain, server_hostname=host)
-    except BaseException:
-        plain.close()
-        raise
+    return over_tls(_dial_tcp(host, port, keepalive, timeout), context, host)
 
 
 def _dial_ssh_client(
@@ -214,7 +171,7 @@ def _dial_paramiko(
 ) -> socket.socket:
     client, channel = _paramiko_channel(host, user, port, timeout)
     near, far = socket.socketpair()
-    stream = _WholeTime(near.family, near.type, near.proto, fileno=near.detach())
+    stream = WholeTime(near.family, near.type, near.proto, fileno=near.detach())
     stream.settimeout(timeout)
     threading.Thread(
         target=_pump, args=(client, channel, far), name="swarmroll-ssh", daemon=True

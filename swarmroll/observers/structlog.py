@@ -7,6 +7,7 @@ from typing import Any
 
 from swarmroll.core import events
 from swarmroll.core.events import Event
+from swarmroll.core.gate import Answer
 
 _WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
@@ -45,6 +46,8 @@ class StructlogObserver:
 def _is_bad(event: Event) -> bool:
     if isinstance(event, events.Finished):
         return not event.report.ok
+    if isinstance(event, events.GateJudged):
+        return event.answer.answer is Answer.FAILED
     return isinstance(event, _WARN)
 
 
@@ -83,6 +86,13 @@ def _keys(event: Event) -> dict[str, Any]:  # noqa: C901 - a table, one row a ki
                 "task": evidence.task_id,
                 "log_lines": len(evidence.logs),
                 "likely_cause": evidence.likely_cause,
+            }
+        case events.GateJudged(answer=answer):
+            return {
+                "gate": answer.gate,
+                "answer": str(answer.answer),
+                "reason": answer.reason,
+                "times": answer.times,
             }
         case events.Adopted(change=change):
             return {"change": change}

@@ -7,14 +7,16 @@ daemon/cluster/executor/container/controller.go.
 
 from __future__ import annotations
 
+import hashlib
 from typing import NamedTuple
 
 from swarmroll.core.snapshot import TaskState
 from swarmroll.sim.clock import Scope
+from swarmroll.sim.events import Event
 from swarmroll.sim.images import Behaviour, Images
 from swarmroll.sim.nodes import SimNode
 from swarmroll.sim.store import Store
-from swarmroll.sim.tasks import SimTask
+from swarmroll.sim.tasks import SimTask, container_labels, container_name
 from swarmroll.sim.timing import Timing
 
 KILLED = 137
@@ -91,6 +93,9 @@ class Agents:
             task.told = TaskState.REMOVE
         elif task.in_store:
             task.told = task.desired
+        elif task.local > TaskState.RUNNING and task.container_id:
+            # Its container was kept as long as the swarm remembered the task.
+            self._tell(task, "destroy")
         if task.ended and task.local <= TaskState.RUNNING:
             # The managers have given it up; the container goes as well.
             task.told = max(task.told, TaskState.SHUTDOWN)
@@ -118,6 +123,7 @@ class Agents:
         if behaviour.missing:
             self._end(task, TaskState.REJECTED, "preparing", f"No such image: {task.spec.image}")
             return
+        self._tell(task, "create")
         self._report(task, TaskState.READY, "prepared")
         if task.told >= TaskState.RUNNING:
             self._start(task)
@@ -137,7 +143,9 @@ class Agents:
     def _start(self, task: SimTask) -> None:
         behaviour = self._behaviour(task)
         assert task.container is not None
-        task.container_id = f"{self._store.rng.getrandbits(256):064x}"
+        task.container_id = _container_id(task)
+        # Left to chance once; still drawn, so that each seed keeps the history that it had.
+        self._store.rng.getrandbits(256)
         self._report(task, TaskState.STARTING, "starting")
         task.container.later(behaviour.starts_in, self._up, task, behaviour)
 
@@ -149,6 +157,7 @@ class Agents:
         if error is not None:
             self._end(task, TaskState.FAILED, "starting", error, code=127)
             return
+        self._tell(task, "start")
         checked = task.spec.healthcheck
         if checked is None:
             checked = behaviour.healthcheck
@@ -165,6 +174,7 @@ class Agents:
             container.later(wait, self.exited, task, behaviour.exit_code)
 
     def _healthy(self, task: SimTask) -> None:
+        self._tell(task, "health_status: healthy")
         self._report(task, TaskState.RUNNING, "started")
 
     def report_running(self, task: SimTask) -> None:
@@ -184,6 +194,8 @@ class Agents:
             behaviour = self._behaviour(task)
         task.container.end()
         task.container = Scope(self._store.clock)
+        self._tell(task, "health_status: unhealthy")
+        self._tell(task, "kill", signal="15")
         wait = min(behaviour.stops_in, task.spec.grace)
         code = behaviour.stop_exit_code if behaviour.stops_in <= task.spec.grace else KILLED
         task.container.later(wait, self.exited, task, code, ": dockerexec: unhealthy container")
@@ -220,10 +232,15 @@ class Agents:
         wait = self._timing.stop_dispatch
         if task.spec.networked:
             wait += self._timing.gossip
+        if self._told(task):
+            task.container.later(wait, self._signalled, task)
         within = behaviour.stops_in <= task.spec.grace
         wait += min(behaviour.stops_in, task.spec.grace)
         code = behaviour.stop_exit_code if within else KILLED
         task.container.later(wait, self._stopped, task, code)
+
+    def _signalled(self, task: SimTask) -> None:
+        self._tell(task, "kill", signal="15")
 
     def _stopped(self, task: SimTask, code: int | None) -> None:
         self._end(task, TaskState.SHUTDOWN, "shutdown", code=code)
@@ -239,9 +256,33 @@ class Agents:
     ) -> None:
         if task.container is not None:
             task.container.end()
+        if code is not None and task.container_id:
+            self._tell(task, "die", exitCode=str(code))
+            if task.stopping:
+                self._tell(task, "stop")
         self._report(task, state, message, error, code)
+        if not task.in_store:
+            self._tell(task, "destroy")
 
     # Telling
+
+    def _told(self, task: SimTask) -> bool:
+        here = self._store.events.here
+        return here is not None and task.node is here and here.powered
+
+    def _tell(self, task: SimTask, action: str, **attributes: str) -> None:
+        """An event of the task's container, where its node is the one that is listened to."""
+        if not self._told(task):
+            return
+        assert task.node is not None
+        about = {
+            **container_labels(task),
+            "image": task.spec.image,
+            "name": container_name(task),
+            **attributes,
+        }
+        at = self._store.clock.wall + task.node.skew
+        self._store.events.publish(Event(at, "container", action, _container_id(task), about))
 
     def _report(
         self,
@@ -275,3 +316,7 @@ class Agents:
     def _behaviour(self, task: SimTask) -> Behaviour:
         assert task.node is not None
         return self._images.behaviour(task.spec.image, task.node.hostname, task.slot)
+
+
+def _container_id(task: SimTask) -> str:
+    return hashlib.sha256(task.id.encode()).hexdigest()

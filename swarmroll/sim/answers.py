@@ -14,7 +14,7 @@ from swarmroll.sim.objects import network_ids
 from swarmroll.sim.services import SimService
 from swarmroll.sim.specs import StoredSpec, with_defaults
 from swarmroll.sim.stamps import stamp
-from swarmroll.sim.tasks import SimTask
+from swarmroll.sim.tasks import SimTask, container_labels, container_name
 from swarmroll.sim.versions import OLDEST, Release
 
 if TYPE_CHECKING:
@@ -124,9 +124,7 @@ def task_document(sim: SimSwarm, task: SimTask) -> dict[str, Any]:
     if spec.networked:
         doc["NetworksAttachments"] = _attachments(sim, spec, task)
     if spec.job:
-        service = sim.store.services.get(task.service_id)
-        iteration = 0 if service is None else service.jobs
-        doc["JobIteration"] = {"Index": iteration} if iteration else {}
+        doc["JobIteration"] = {"Index": task.iteration} if task.iteration else {}
     return doc
 
 
@@ -413,26 +411,6 @@ def container_summary(task: SimTask) -> dict[str, Any]:
         "HostConfig": {"NetworkMode": "default"},
         "NetworkSettings": {"Networks": {}},
         "Mounts": [],
-    }
-
-
-def container_name(task: SimTask) -> str:
-    """``service.slot.task``, as the engine names it."""
-    place = task.slot if task.slot is not None else "" if task.node is None else task.node.id
-    return f"{task.spec.name}.{place}.{task.id}"
-
-
-def container_labels(task: SimTask) -> dict[str, str]:
-    """The labels that swarm puts on it, and those of the spec."""
-    spec = task.spec.template.get("ContainerSpec") or {}
-    return {
-        **(spec.get("Labels") or {}),
-        "com.docker.swarm.node.id": "" if task.node is None else task.node.id,
-        "com.docker.swarm.service.id": task.service_id,
-        "com.docker.swarm.service.name": task.spec.name,
-        "com.docker.swarm.task": "",
-        "com.docker.swarm.task.id": task.id,
-        "com.docker.swarm.task.name": container_name(task),
     }
 
 

@@ -23,7 +23,7 @@ from swarmroll.sim.logs import Log, Reading
 from swarmroll.sim.nodes import SimNode
 from swarmroll.sim.objects import OUT_OF_SEQUENCE, Blob
 from swarmroll.sim.shapes import network_spec, node_spec, service_spec
-from swarmroll.sim.tasks import SimTask
+from swarmroll.sim.tasks import SimTask, container_labels, container_name
 from swarmroll.sim.versions import Version
 
 if TYPE_CHECKING:
@@ -151,6 +151,7 @@ ROUTES = (
     _route("GET", "/nodes", "NodeList"),
     _route("GET", "/nodes/{id}", "NodeInspect"),
     _route("POST", "/nodes/{id}/update", "NodeUpdate"),
+    _route("DELETE", "/nodes/{id}", "NodeDelete"),
     _route("GET", "/services", "ServiceList"),
     _route("POST", "/services/create", "ServiceCreate"),
     _route("GET", "/services/{id}", "ServiceInspect"),
@@ -183,6 +184,10 @@ _ELSEWHERE = re.compile(
     r"/(auth|build|commit|containers|exec|images|networks|plugins|session|swarm|system|volumes)\b"
 )
 NEEDS_LEADER = re.compile("(Service|Task|Node|Config|Secret|Network|Swarm)[A-Z]")
+_NO_MANAGER = (
+    "This node is not a swarm manager. Worker nodes can't be used to view or modify cluster state. "
+    "Please run this command on a manager node or promote the current node to a manager."
+)
 
 
 def find(request: Request) -> tuple[Request, str]:
@@ -224,6 +229,8 @@ class Api:
         Raises:
             EngineError: The engine refuses it, with its status and words.
         """
+        if NEEDS_LEADER.match(operation) and self.here.role != "manager":
+            raise EngineError(_NO_MANAGER, status=503)
         return self._METHODS[operation](self, request)
 
     @property
@@ -330,6 +337,10 @@ class Api:
         cluster.set_role(node, role)
         return Answer()
 
+    def _remove_node(self, request: Request) -> Answer:
+        self._sim.cluster.remove(self._node(request.ref), force=request.flag("force"))
+        return Answer()
+
     # Services
 
     def _services(self, request: Request) -> Answer:
@@ -412,7 +423,7 @@ class Api:
         return (
             filters.exact(wanted, "desired-state", task.desired.name.lower())
             and filters.prefix(wanted, "id", task.id)
-            and filters.prefix(wanted, "name", answers.container_name(task))
+            and filters.prefix(wanted, "name", container_name(task))
             and filters.labels(wanted, "label", labels)
             and filters.exact(wanted, "runtime", "container")
         )
@@ -421,7 +432,7 @@ class Api:
         tasks = self._store.tasks
         if ref in tasks:
             return tasks[ref]
-        found = [task for task in tasks.values() if answers.container_name(task) == ref]
+        found = [task for task in tasks.values() if container_name(task) == ref]
         found = found or [task for task in tasks.values() if task.id.startswith(ref)]
         if not found:
             raise EngineError(f"task {ref} not found", status=404)
@@ -437,17 +448,18 @@ class Api:
     def _service_logs(self, request: Request) -> Reading:
         _check_streams(request, status=500)
         service = self._sim.control.find(request.ref)
-        return self._log.read(request, lambda: list(self._store.tasks_of(service.id)))
+        tasks = lambda: list(self._store.tasks_of(service.id))  # noqa: E731 - asked again and again
+        return self._log.read(request, tasks, terminal=service.spec.terminal)
 
     def _task_logs(self, request: Request) -> Reading:
         _check_streams(request, status=500)
         task = self._task(request.ref)
-        return self._log.read(request, lambda: [task])
+        return self._log.read(request, lambda: [task], terminal=task.spec.terminal)
 
     def _container_logs(self, request: Request) -> Reading:
         _check_streams(request, status=400)
         task = self._container(request.ref)
-        return self._log.read(request, lambda: [task])
+        return self._log.read(request, lambda: [task], terminal=task.spec.terminal)
 
     # Configs and secrets
 
@@ -526,7 +538,7 @@ class Api:
     def _container(self, ref: str) -> SimTask:
         """A container of this node; those of others are not to be seen here."""
         for task in self._mine():
-            if task.container_id.startswith(ref) or answers.container_name(task) == ref:
+            if task.container_id.startswith(ref) or container_name(task) == ref:
                 return task
         raise EngineError(f"No such container: {ref}", status=404)
 
@@ -547,9 +559,9 @@ class Api:
                 for task in self._mine()
                 if (everything or not task.ended)
                 and filters.exact(wanted, "status", "exited" if task.ended else "running")
-                and filters.pattern(wanted, "name", answers.container_name(task))
+                and filters.pattern(wanted, "name", container_name(task))
                 and filters.prefix(wanted, "id", task.container_id)
-                and filters.labels(wanted, "label", answers.container_labels(task))
+                and filters.labels(wanted, "label", container_labels(task))
             ]
         )
 
@@ -565,6 +577,7 @@ class Api:
         "NodeList": _nodes,
         "NodeInspect": _inspect_node,
         "NodeUpdate": _update_node,
+        "NodeDelete": _remove_node,
         "ServiceList": _services,
         "ServiceCreate": _create_service,
         "ServiceInspect": _inspect_service,
@@ -641,7 +654,7 @@ def _event_wanted(wanted: filters.Filters, event: Event) -> bool:
     if not (
         filters.exact(wanted, "type", event.kind)
         and filters.exact(wanted, "event", event.action)
-        and filters.exact(wanted, "scope", "swarm")
+        and filters.exact(wanted, "scope", event.scope)
         and filters.labels(wanted, "label", event.attributes)
     ):
         return False

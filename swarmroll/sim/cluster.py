@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 from swarmroll.core.snapshot import Availability, NodeState, TaskState
+from swarmroll.errors import EngineError
 from swarmroll.sim.agent import Agents
 from swarmroll.sim.leader import Leader
 from swarmroll.sim.nodes import SimNode
@@ -65,6 +66,8 @@ class Cluster:
         patience = 3 * self._rng.uniform(0.9 * beat, 1.1 * beat) - self._rng.uniform(0.0, beat)
         self._store.clock.later(patience, self._missed, node, node.lost)
         self._settle_moving(node)
+        if node.role == "manager" and not self._quorum:
+            self.depose(election=None, power=False, health_bypass=False)
 
     def reconnect(self, node: SimNode) -> None:
         """A node is back, and registers with the leader."""
@@ -77,6 +80,31 @@ class Cluster:
             return
         wait = self._rng.uniform(*self._timing.register) / 5
         self._store.clock.later(wait, self._register, node, node.lost)
+
+    def remove(self, node: SimNode, *, force: bool) -> None:
+        """
+        Take a node out of the swarm, as somebody asked (controlapi/node.go, RemoveNode).
+
+        Its tasks are given up at once, and made elsewhere; nobody ends its containers.
+
+        Raises:
+            EngineError: It is a manager, or it is not down and not forced to go.
+        """
+        if node.role == "manager":
+            text = (
+                f"node {node.id} is a cluster manager and is a member of the raft cluster. "
+                "It must be demoted to worker before removal"
+            )
+            raise EngineError(f"rpc error: code = FailedPrecondition desc = {text}", status=400)
+        if not force and node.state is NodeState.READY:
+            text = f"node {node.id} is not down and can't be removed"
+            raise EngineError(f"rpc error: code = FailedPrecondition desc = {text}", status=400)
+        node.linked = node.session = False
+        node.lost += 1
+        node.state = NodeState.DOWN
+        self._give_up_tasks(node)
+        self._store.node_written(node, "removed", action="remove")
+        del self._store.nodes[node.id]
 
     def set_availability(self, node: SimNode, availability: Availability) -> None:
         """Active, pause or drain, as somebody asked."""
@@ -122,6 +150,9 @@ class Cluster:
     def _orphan(self, node: SimNode, lost: int) -> None:
         if node.lost != lost or node.state is not NodeState.DOWN:
             return
+        self._give_up_tasks(node)
+
+    def _give_up_tasks(self, node: SimNode) -> None:
         for task in tuple(node.tasks.values()):
             if TaskState.ASSIGNED <= task.state <= TaskState.RUNNING:
                 task.state = TaskState.ORPHANED
@@ -148,6 +179,12 @@ class Cluster:
                 self._store.moving.discard(task.id)
 
     # Leaders
+
+    @property
+    def _quorum(self) -> bool:
+        """Whether more than half of the managers hear each other: nobody leads otherwise."""
+        managers = [node for node in self._store.nodes.values() if node.role == "manager"]
+        return 2 * sum(1 for node in managers if node.powered and node.linked) > len(managers)
 
     def depose(self, *, election: float | None, power: bool, health_bypass: bool) -> None:
         """The leader is lost: everything in its memory is gone, and nobody leads for a while."""
@@ -183,8 +220,9 @@ class Cluster:
             if node.role == "manager" and node.powered and node.linked
         ]
         others = [node for node in managers if node is not old]
-        if not managers:
-            self._store.note("swarm", old.hostname, "no manager is left to lead")
+        if not self._quorum:
+            text = "nobody can lead: not more than half of the managers are there"
+            self._store.note("swarm", old.hostname, text)
             return
         for node in self._store.nodes.values():
             node.state = NodeState.UNKNOWN

@@ -2,7 +2,7 @@
 What the engine tells its listeners: events with the attributes that changed.
 
 After moby daemon/events.go (logServiceEvent, logNodeEvent) and daemon/events/events.go. There are
-no events of tasks.
+no events of tasks; of containers, only those of the node that is asked.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ KEPT = 256
 
 class Event(NamedTuple):
     """
-    One event of the swarm's scope.
+    One event.
 
     Attributes:
-        at: Seconds since the epoch, by the managers' clock.
-        kind: ``service``, ``node``, ``config``, ``secret`` or ``network``.
-        action: ``create``, ``update`` or ``remove``.
+        at: Seconds since the epoch, by the managers' clock; a container's, by that of its node.
+        kind: ``service``, ``node``, ``config``, ``secret``, ``network`` or ``container``.
+        action: ``create``, ``update`` or ``remove``; of containers ``start``, ``die``, ...
         subject: The object's id.
-        attributes: Its name, and what changed as ``<what>.old`` and ``<what>.new``.
+        attributes: Its name, and what changed as ``<what>.old`` and ``<what>.new``; of a container
+            its labels.
     """
 
     at: float
@@ -36,14 +37,21 @@ class Event(NamedTuple):
     subject: str
     attributes: Mapping[str, str]
 
+    @property
+    def scope(self) -> str:
+        """``swarm``: every manager tells of it; ``local``: only the node where it happens."""
+        return "local" if self.kind == "container" else "swarm"
+
     def document(self) -> dict[str, Any]:
-        """As ``GET /events`` writes it."""
+        """As ``GET /events`` writes it; containers also in the words of older APIs."""
         nano = round(self.at * 1_000_000_000)
+        old = {"status": self.action, "id": self.subject, "from": self.attributes.get("image", "")}
         return {
+            **(old if self.kind == "container" else {}),
             "Type": self.kind,
             "Action": self.action,
             "Actor": {"ID": self.subject, "Attributes": dict(self.attributes)},
-            "scope": "swarm",
+            "scope": self.scope,
             "time": nano // 1_000_000_000,
             "timeNano": nano,
         }
@@ -56,12 +64,14 @@ class Events:
     Attributes:
         kept: The last ones.
         listeners: Called with each one, when it happens.
+        here: The node whose containers are told of; None tells of none.
     """
 
     def __init__(self) -> None:
         self.kept: deque[Event] = deque(maxlen=KEPT)
         self.listeners: list[Callable[[Event], None]] = []
         self.publish: Callable[[Event], None] = self.deliver
+        self.here: SimNode | None = None
         self._services: dict[str, Mapping[str, str]] = {}
         self._nodes: dict[str, Mapping[str, str]] = {}
 
@@ -89,7 +99,10 @@ class Events:
         facts = _node_facts(node)
         known = self._nodes.get(node.id, facts)
         changed = _changes(known, facts) if action == "update" else {}
-        self._nodes[node.id] = facts
+        if action == "remove":
+            self._nodes.pop(node.id, None)
+        else:
+            self._nodes[node.id] = facts
         self.publish(Event(at, "node", action, node.id, {"name": node.hostname, **changed}))
 
     def know(self, node: SimNode) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable
 from typing import TypedDict
 
@@ -10,7 +11,7 @@ import attrs
 
 
 def _not_negative(_: object, attribute: attrs.Attribute[float], value: float | None) -> None:
-    if value is not None and value < 0:
+    if value is not None and not 0 <= value < math.inf:
         raise ValueError(f"image: {attribute.name} must be at least 0, got {value!r}")
 
 

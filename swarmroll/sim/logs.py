@@ -44,9 +44,16 @@ class Log:
     def __init__(self, sim: SimSwarm) -> None:
         self._sim = sim
 
-    def read(self, request: Request, tasks: Callable[[], list[SimTask]]) -> Reading:
+    def read(
+        self, request: Request, tasks: Callable[[], list[SimTask]], *, terminal: bool
+    ) -> Reading:
         """
         Begin to read.
+
+        Args:
+            request: What is wanted of them.
+            tasks: Whose logs; asked again when they are followed.
+            terminal: Whether the containers have a terminal (TTY): then there are no frames.
 
         Raises:
             EngineError: A tail that is no number.
@@ -64,8 +71,7 @@ class Log:
             tail = None
             return found
 
-        # Without a terminal there is a frame around each line; a terminal is not simulated.
-        framed = request.version >= (1, 42)
+        framed = request.version >= (1, 42) and not terminal
         kind = "multiplexed-stream" if framed else "raw-stream"
         return Reading(
             kind=f"application/vnd.docker.{kind}", follow=request.flag("follow"), more=more
@@ -93,6 +99,10 @@ class Log:
                 text = ",".join(f"{key}={value}" for key, value in details.items()) + f" {text}"
             if request.flag("timestamps"):
                 text = f"{stamp(task.state_at + task.node.skew)} {text}"
+            if task.spec.terminal:
+                # A terminal's lines end as a terminal writes them.
+                yield text.encode() + b"\r\n"
+                continue
             payload = text.encode() + b"\n"
             yield bytes((_STDOUT, 0, 0, 0)) + len(payload).to_bytes(4, "big") + payload
 

@@ -58,6 +58,9 @@ class Orchestrator:
         """A runnable task that ended, or whose node is lost, is marked for restart."""
         self.restarts.task_changed(task)
         self.updates.task_changed(task)
+        if task.spec.job and task.ended and task.service_id in self._store.services:
+            self._to_reconcile[task.service_id] = None
+            self._soon()
         if not task.runnable:
             return
         lost = task.node is not None and task.node.invalid
@@ -96,6 +99,7 @@ class Orchestrator:
                 self._store.want(task, TaskState.REMOVE)
                 continue
             if task.spec.job:
+                self.restarts.start_now(task)
                 continue
             lost = task.node is not None and task.node.invalid
             if task.runnable and (task.ended or lost):
@@ -281,21 +285,32 @@ class Orchestrator:
     # Jobs
 
     def _run_job(self, service: SimService) -> None:
-        """Any update runs the whole job again; slots of a job begin with 0."""
-        if self._job_runs.get(service.id) == service.jobs:
-            return
-        self._job_runs[service.id] = service.jobs
-        for task in self._store.tasks_of(service.id):
-            if not task.ended:
-                self._store.want(task, TaskState.REMOVE)
+        """
+        Any update runs the whole job again; slots of a job begin with 0 (jobs/replicated, global).
+
+        What failed is tried again, as its restart policy says; what is complete stays so.
+        """
+        current = [t for t in self._store.tasks_of(service.id) if t.iteration == service.jobs]
+        if self._job_runs.get(service.id) != service.jobs:
+            self._job_runs[service.id] = service.jobs
+            for task in self._store.tasks_of(service.id):
+                if task not in current and not task.ended:
+                    self._store.want(task, TaskState.REMOVE)
+        running = sum(1 for t in current if t.desired <= TaskState.COMPLETE and not t.ended)
+        for task in current:
+            if task.ended and task.state is not TaskState.COMPLETE:
+                running += self.restarts.restart_job(service, task)
         desired = TaskState.COMPLETE
-        if not service.spec.per_node:
-            for number in range(service.spec.replicas):
-                self._store.add_task(service, slot=number, desired=desired)
+        if service.spec.per_node:
+            held = {task.node for task in current}
+            for node in tuple(self._store.nodes.values()):
+                if node not in held and not node.invalid and satisfies(service.spec, node):
+                    self._store.add_task(service, slot=None, node=node, desired=desired)
             return
-        for node in tuple(self._store.nodes.values()):
-            if not node.invalid and satisfies(service.spec, node):
-                self._store.add_task(service, slot=None, node=node, desired=desired)
+        used = {task.slot for task in current}
+        free = [number for number in range(service.spec.replicas) if number not in used]
+        for number in free[: max(0, service.spec.concurrent - running)]:
+            self._store.add_task(service, slot=number, desired=desired)
 
 
 class Enforcer:

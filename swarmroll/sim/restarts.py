@@ -154,6 +154,23 @@ class Restarts:
         self.record(replacement)
         self.delay_start(replacement, task, wait, wait_stop=wait_stop)
 
+    def restart_job(self, service: SimService, task: SimTask) -> bool:
+        """Try a task of a job again that failed, unless its policy says no; whether it does."""
+        if task.desired > TaskState.COMPLETE:
+            return False
+        self._store.want(task, TaskState.SHUTDOWN)
+        if not self.should_restart(task):
+            return False
+        again = self._store.add_task(
+            service,
+            slot=task.slot,
+            node=task.node if service.spec.per_node else None,
+            desired=TaskState.READY,
+        )
+        self.record(again)
+        self.delay_start(again, None, task.spec.restart.delay, wait_stop=False)
+        return True
+
     def record(self, replacement: SimTask) -> None:
         """Count a restart (Supervisor.RecordRestartHistory)."""
         if not replacement.spec.restart.max_attempts:
@@ -208,9 +225,9 @@ class Restarts:
         return delay.done
 
     def start_now(self, task: SimTask) -> None:
-        """Let a task run (StartNow)."""
+        """Let a task run; one of a job, until it is complete (StartNow)."""
         if task.in_store and task.desired < TaskState.RUNNING:
-            self._store.want(task, TaskState.RUNNING)
+            self._store.want(task, TaskState.COMPLETE if task.spec.job else TaskState.RUNNING)
 
     def _elapse(self, delay: _Delay) -> None:
         delay.elapsed = True

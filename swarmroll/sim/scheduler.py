@@ -9,7 +9,7 @@ from __future__ import annotations
 from swarmroll.core.snapshot import TaskState
 from swarmroll.sim.clock import Scope
 from swarmroll.sim.nodes import SimNode
-from swarmroll.sim.specs import satisfies
+from swarmroll.sim.specs import satisfies, supports
 from swarmroll.sim.store import Store
 from swarmroll.sim.tasks import SimTask
 from swarmroll.sim.timing import Timing
@@ -24,10 +24,11 @@ _REASONS = (
         "scheduling constraints not satisfied on 1 node",
         "scheduling constraints not satisfied on {} nodes",
     ),
+    ("unsupported platform on 1 node", "unsupported platform on {} nodes"),
     ("host-mode port already in use on 1 node", "host-mode port already in use on {} nodes"),
     ("max replicas per node limit exceed", "max replicas per node limit exceed"),
 )
-_READY, _RESOURCES, _CONSTRAINTS, _PORTS, _REPLICAS = range(5)
+_READY, _RESOURCES, _CONSTRAINTS, _PLATFORM, _PORTS, _REPLICAS = range(6)
 
 
 class Scheduler:
@@ -210,6 +211,8 @@ def _obstacle(task: SimTask, node: SimNode) -> int | None:
         return _RESOURCES
     if not satisfies(spec, node):
         return _CONSTRAINTS
+    if not supports(spec, node):
+        return _PLATFORM
     if any(node.host_ports.get(port) for port in spec.host_ports):
         return _PORTS
     if spec.max_replicas and node.active_by_service.get(task.service_id, 0) >= spec.max_replicas:

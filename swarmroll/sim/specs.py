@@ -80,6 +80,7 @@ class StoredSpec:
         "cache",
         "compared_endpoint",
         "compared_template",
+        "concurrent",
         "constraints",
         "doc",
         "encoded",
@@ -92,12 +93,14 @@ class StoredSpec:
         "mode",
         "name",
         "networked",
+        "platforms",
         "replicas",
         "reservations",
         "restart",
         "rollback",
         "spread",
         "template",
+        "terminal",
         "update",
         "version",
     )
@@ -114,17 +117,24 @@ class StoredSpec:
         self.compared_template: Doc = engine_form(self.template)
         self.compared_endpoint: Doc | None = engine_form(self.endpoint)
         self.mode, self.replicas = _mode(doc.get("Mode"))
+        job: Doc = (doc.get("Mode") or {}).get("ReplicatedJob") or {}
+        self.concurrent: int = job.get("MaxConcurrent") or 1
         self.update = _updater_config(doc.get("UpdateConfig"))
         self.rollback = _updater_config(doc.get("RollbackConfig"))
         self.restart = _restart(self.template.get("RestartPolicy"))
         container: Doc = self.template.get("ContainerSpec") or {}
         self.image: str = container.get("Image", "")
+        self.terminal = bool(container.get("TTY"))
         grace = container.get("StopGracePeriod")
         self.grace: float = 10.0 if grace is None else grace / NANO
         self.healthcheck = _healthcheck(container.get("Healthcheck"))
         placement: Doc = self.template.get("Placement") or {}
         self.constraints = tuple(
             Constraint.parse(text) for text in placement.get("Constraints") or ()
+        )
+        self.platforms = tuple(
+            (str(wanted.get("OS") or ""), _machine(str(wanted.get("Architecture") or "")))
+            for wanted in placement.get("Platforms") or ()
         )
         self.max_replicas: int = placement.get("MaxReplicas") or 0
         self.spread = tuple(
@@ -223,6 +233,22 @@ def with_defaults(doc: Doc) -> dict[str, Any]:
             }
         full[key] = {"Monitor": 5 * NANO, **config}
     return full
+
+
+_MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+def _machine(architecture: str) -> str:
+    """One word for an architecture that has two (scheduler/filter.go, normalizeArch)."""
+    return _MACHINES.get(architecture, architecture)
+
+
+def supports(spec: StoredSpec, node: SimNode) -> bool:
+    """Whether the image runs on a node's platform, as far as the spec says (PlatformFilter)."""
+    return not spec.platforms or any(
+        system in ("", node.os) and machine in ("", _machine(node.arch))
+        for system, machine in spec.platforms
+    )
 
 
 def _mode(mode: Doc | None) -> tuple[str, int]:

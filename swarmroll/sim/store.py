@@ -149,6 +149,7 @@ class Store:
             node=node,
             desired=desired,
             at=self.clock.wall,
+            iteration=service.jobs,
         )
         self.tasks[task.id] = task
         self._by_service[service.id][task.id] = task

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import math
 import random
 import threading
@@ -45,21 +46,27 @@ Change = Callable[[ServiceSpec], "ServiceSpec | Mapping[str, Any]"]
 
 
 class NodeHandle:
-    """What a test may do to one node."""
+    """What a test may do to one node; to one that was removed, nothing (ValueError)."""
 
     def __init__(self, sim: SimSwarm, node: SimNode) -> None:
         self._sim = sim
-        self._node = node
+        self._found = node
+
+    @property
+    def _node(self) -> SimNode:
+        if self._found.id not in self._sim.store.nodes:
+            raise ValueError(f"{self._found.hostname} was removed from the swarm")
+        return self._found
 
     @property
     def id(self) -> str:
         """The node's id."""
-        return self._node.id
+        return self._found.id
 
     @property
     def hostname(self) -> str:
         """The node's name."""
-        return self._node.hostname
+        return self._found.hostname
 
     @property
     def state(self) -> NodeState:
@@ -101,6 +108,16 @@ class NodeHandle:
     def _set(self, availability: Availability) -> None:
         with self._sim.moment():
             self._sim.cluster.set_availability(self._node, availability)
+
+    def remove(self, *, force: bool = False) -> None:
+        """
+        Somebody takes it out of the swarm: its tasks are given up, its containers go on.
+
+        Raises:
+            EngineError: It is a manager, or it is not down and not forced to go.
+        """
+        with self._sim.moment():
+            self._sim.cluster.remove(self._node, force=force)
 
     def label(self, **labels: str | None) -> None:
         """Add node labels; None removes one."""
@@ -198,6 +215,7 @@ class SimSwarm:
         self._server: Server | None = None
         self.objects.begin()
         agents = self.agents = Agents(self.store, self.images, self.timing)
+        self._numbers = itertools.count(1)
         for number in range(1, nodes + 1):
             self._make_node("manager" if number <= managers else "worker")
         self.cluster = Cluster(self.store, agents, self.timing, rng, history)
@@ -207,6 +225,7 @@ class SimSwarm:
         if serve:
             self.pump = Pump(self.clock, self.lock, speed)
             self._server = Server(self, socket=socket, port=port)
+            self.store.events.here = next(iter(self.store.nodes.values()))
             self.pump.start()
 
     def __enter__(self) -> Self:
@@ -348,6 +367,7 @@ class SimSwarm:
             image: Made known with the default behaviour if nobody told of it.
             settle: Virtual seconds after which a service that does not settle is left alone.
         """
+        _check_time("create_service: settle", settle)
         if spec is None:
             if image is None:
                 raise ValueError(f"create_service: {name!r} needs an image or a spec")
@@ -475,8 +495,8 @@ class SimSwarm:
             health_bypass: Containers that are not healthy yet are reported as running, as was
                 seen after changes of leader.
         """
-        if election is not None and election < 0:
-            raise ValueError(f"change_leader: election must be at least 0, got {election}")
+        if election is not None:
+            _check_time("change_leader: election", election)
         with self.moment():
             self.cluster.depose(election=election, power=power, health_bypass=health_bypass)
 
@@ -492,8 +512,7 @@ class SimSwarm:
         Raises:
             ValueError: A negative time.
         """
-        if seconds < 0:
-            raise ValueError(f"slow: seconds must be at least 0, got {seconds}")
+        _check_time("slow: seconds", seconds)
         with self.moment():
             self.slowness = seconds
             self.store.note("fault", "engine", f"slower by {seconds:g} s")
@@ -521,8 +540,7 @@ class SimSwarm:
         Raises:
             ValueError: A negative time.
         """
-        if seconds < 0:
-            raise ValueError(f"events_late: seconds must be at least 0, got {seconds}")
+        _check_time("events_late: seconds", seconds)
         with self.moment():
             self._late = seconds
 
@@ -533,8 +551,7 @@ class SimSwarm:
         Raises:
             ValueError: A negative time.
         """
-        if seconds < 0:
-            raise ValueError(f"break_events: seconds must be at least 0, got {seconds}")
+        _check_time("break_events: seconds", seconds)
         with self.moment():
             self.events_off()
             self.stream_broken = True
@@ -623,8 +640,7 @@ class SimSwarm:
         Raises:
             ValueError: A negative time.
         """
-        if seconds < 0:
-            raise ValueError(f"run: seconds must be at least 0, got {seconds}")
+        _check_time("run: seconds", seconds)
         with self.moment():
             self.clock.run_until(self.now + seconds)
 
@@ -635,8 +651,7 @@ class SimSwarm:
         Raises:
             ValueError: A negative time.
         """
-        if limit < 0:
-            raise ValueError(f"run_until: limit must be at least 0, got {limit}")
+        _check_time("run_until: limit", limit)
         with self.moment():
             return self.clock.run_until(self.now + limit, condition) or condition()
 
@@ -667,6 +682,7 @@ class SimSwarm:
             RuntimeError: The swarm is not served: nothing would ever happen.
         """
         pump = self.pump
+        _check_time("wait_until: timeout", timeout)
         if pump is None:
             raise RuntimeError("wait_until: time passes by itself only with SimSwarm(serve=True)")
         with self.lock:
@@ -685,7 +701,9 @@ class SimSwarm:
                     self.clock.hooks.append(self._check_conditions)
                 self._conditions.append((when, do))
                 return
-            if when < self.now:
+            if not self.now <= when < math.inf:
+                if not math.isfinite(when):
+                    raise ValueError(f"at: when must be a number of seconds, got {when}")
                 raise ValueError(f"at: {when:g} s has passed, it is {self.now:g} s")
             self.clock.later(when - self.now, do)
 
@@ -696,8 +714,7 @@ class SimSwarm:
         Raises:
             ValueError: A negative time.
         """
-        if seconds < 0:
-            raise ValueError(f"after: seconds must be at least 0, got {seconds}")
+        _check_time("after: seconds", seconds)
         with self.moment():
             self.at(self.now + seconds, do)
 
@@ -782,7 +799,7 @@ class SimSwarm:
         return self._server
 
     def _make_node(self, role: str) -> SimNode:
-        number = len(self.store.nodes) + 1
+        number = next(self._numbers)
         node = SimNode(
             node_id=self.store.identity(),
             hostname=f"node-{number}",
@@ -821,3 +838,14 @@ class SimSwarm:
             if entry in self._conditions and condition():
                 self._conditions.remove(entry)
                 do()
+
+
+def _check_time(what: str, seconds: float) -> None:
+    """
+    Refuse a time that cannot pass.
+
+    Raises:
+        ValueError: It is negative or no number, naming what it was given for.
+    """
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"{what} must be at least 0, got {seconds}")

@@ -23,6 +23,7 @@ class SimTask:
 
     Attributes:
         spec: The stored spec that it was made from, with its spec version.
+        iteration: Which run of a job it belongs to.
         state: Observed state, as last reported; only ever increases.
         desired: What the managers want; only ever increases.
         local: How far the agent has come, which the managers may not have heard yet.
@@ -44,6 +45,7 @@ class SimTask:
         "exit_code",
         "id",
         "in_store",
+        "iteration",
         "local",
         "message",
         "node",
@@ -70,6 +72,7 @@ class SimTask:
         node: SimNode | None,
         desired: TaskState,
         at: float,
+        iteration: int = 0,
     ) -> None:
         self.id = task_id
         self.service_id = service_id
@@ -91,6 +94,7 @@ class SimTask:
         self.skew = 0.0
         self.version = 0
         self.in_store = True
+        self.iteration = iteration
         self.counted_active = False
         self.counted_holding = False
         self.container: Scope | None = None
@@ -148,3 +152,23 @@ class SimTask:
                 template=template(self.spec),
             )
         return self.value
+
+
+def container_name(task: SimTask) -> str:
+    """``service.slot.task``, as the engine names it."""
+    place = task.slot if task.slot is not None else "" if task.node is None else task.node.id
+    return f"{task.spec.name}.{place}.{task.id}"
+
+
+def container_labels(task: SimTask) -> dict[str, str]:
+    """The labels that swarm puts on it, and those of the spec."""
+    spec = task.spec.template.get("ContainerSpec") or {}
+    return {
+        **(spec.get("Labels") or {}),
+        "com.docker.swarm.node.id": "" if task.node is None else task.node.id,
+        "com.docker.swarm.service.id": task.service_id,
+        "com.docker.swarm.service.name": task.spec.name,
+        "com.docker.swarm.task": "",
+        "com.docker.swarm.task.id": task.id,
+        "com.docker.swarm.task.name": container_name(task),
+    }

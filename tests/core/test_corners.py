@@ -12,7 +12,7 @@ from swarmroll.core.plan import Policy, baseline_of
 from swarmroll.core.snapshot import Depth, Task, TaskState, UpdateState, UpdateStatus
 from swarmroll.core.spec import ServiceSpec
 from swarmroll.core.state import Ask, Purpose, Sent, State
-from swarmroll.core.strategy import Rolling, Step
+from swarmroll.core.strategy import PlanStep, Rolling
 
 from .histories import Driver, look, nodes, plan_for, running, service, spec, task
 
@@ -317,7 +317,7 @@ def test_a_hold_is_over_only_when_nothing_is_in_motion() -> None:
     """A task that was displaced may be coming back just then."""
 
     class Waves(Rolling):
-        def cut(self, step: Step) -> tuple[Step, ...]:
+        def cut(self, step: PlanStep) -> tuple[PlanStep, ...]:
             return (attrs.evolve(step, hold=5.0), step)
 
     made = Driver(State(plan=plan_for(OLD, NEW, strategy=Waves())))

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from swarmroll.core.canary import Canary, Step
 from swarmroll.core.commands import Decision, SaveEvidence, Write
 from swarmroll.core.decide import decide
 from swarmroll.core.events import between
@@ -282,9 +283,14 @@ class Driver:
         if trigger is Trigger.PROVEN and target is Phase.FINALIZING:
             step = plan.steps[-1]
             self._judge_runs(snapshot, step.spec, step.monitor + step.bake)
-        if target is Phase.COMPLETED:
-            self._judge_runs(snapshot, plan.steps[-1].spec, None)
         assert snapshot.service is not None
+        if target is Phase.COMPLETED and not plan.borrows:
+            self._judge_runs(snapshot, plan.steps[-1].spec, None)
+        elif target is Phase.COMPLETED:
+            # Proven a moment ago; then the borrowed update config was given back, if possible.
+            kept_it = any("keeps the update config" in note for note in state.notes)
+            given_back = plan.target.update_config == snapshot.service.spec.update_config
+            assert given_back != kept_it
         old = plan.baseline or snapshot.service.spec
         if target is Phase.RESTORING:
             self._judge_runs(snapshot, old, old.effective_rollback_config.monitor)
@@ -365,6 +371,11 @@ def a_history(seed: int, mood: Mood) -> Driver:
             Rolling(parallelism="50%", monitor=2.0, max_failure_ratio=0.5),
             Waves(hold=0.0),
             Waves(sizes=(1, 1), hold=pick((2.0, None)), bake=pick((0.0, 2.0))),
+            Canary(
+                steps=[Step(tasks=1, hold=pick((0.0, 2.0, None)))],
+                order=pick((None, "start-first")),
+            ),
+            Canary.ramp(hold=2.0, monitor=1.0),
         )
     )
     if chance.random() < 0.2:

@@ -13,6 +13,7 @@ from typing import Any
 
 import attrs
 
+from swarmroll.core.checks import YEARS
 from swarmroll.core.commands import Write
 from swarmroll.core.plan import Baseline, Plan, Policy, make_plan
 from swarmroll.core.snapshot import (
@@ -31,7 +32,7 @@ from swarmroll.core.snapshot import (
 )
 from swarmroll.core.spec import ServiceSpec, UpdateConfig
 from swarmroll.core.state import Sent
-from swarmroll.core.strategy import Rolling, Step, Strategy
+from swarmroll.core.strategy import PlanStep, Rolling, Strategy
 
 EPOCH = 1_700_000_000.0
 
@@ -107,12 +108,13 @@ class Waves:
     sizes: tuple[int, ...] = (1,)
     hold: float | None = 2.0
     bake: float = 0.0
+    borrows: bool = False
 
     def policy(self, inherited: UpdateConfig, slots: int) -> UpdateConfig:
         del slots
         return inherited
 
-    def cut(self, step: Step) -> tuple[Step, ...]:
+    def cut(self, step: PlanStep) -> tuple[PlanStep, ...]:
         steps = []
         for size in self.sizes:
             config = attrs.evolve(step.spec.effective_update_config, parallelism=size)
@@ -187,6 +189,8 @@ class World:
         self._older: list[tuple[Service, bool]] = []
         self._previous_foreign = False
         self._numbers = 0
+        self._takes = 99
+        self._taken: set[SlotKey] = set()
         self._wanted_slots(first=True)
 
     @property
@@ -272,6 +276,10 @@ class World:
         self._previous_foreign = self.foreign
         self.status = None
         self.foreign = foreign
+        config = spec.effective_update_config
+        # With a delay of years the updater stops after the first slots that it takes.
+        self._takes = config.parallelism if config.delay >= YEARS else len(self.tasks) + 99
+        self._taken = set()
 
     # --- what happens
 
@@ -390,10 +398,16 @@ class World:
             else:
                 failed |= self._live_on(task)
         for slot in slots:
-            wanted = not self._slot(slot) or (busy and slot in dirty)
+            wanted = not self._slot(slot) or (busy and slot in dirty and self._takes_on(slot))
             if wanted and not self.maybe(self.mood.stalls):
                 self._replace(slot, service)
         self._judge(slots, busy=busy, failed=failed)
+
+    def _takes_on(self, slot: SlotKey) -> bool:
+        """Whether the updater works on a slot, which it goes on with once it has begun."""
+        if slot not in self._taken and len(self._taken) < self._takes:
+            self._taken.add(slot)
+        return slot in self._taken
 
     def _replace(self, slot: SlotKey, service: Service) -> None:
         """Give a slot its new task, and stop the old one, before or after it."""

@@ -39,7 +39,7 @@ from .conftest import Story
         ({"image": "app:2", "deadline": float("inf")}, SwarmrollError, "deadline"),
         ({"image": "app:2", "deadline": 0}, SwarmrollError, "deadline"),
         ({"image": "app:2", "wait_for_lease": -1}, SwarmrollError, "wait_for_lease"),
-        ({"image": "app:2", "gates": [print]}, PlanError, "gates"),
+        ({"image": "app:2", "gates": [7]}, PlanError, "gate"),
     ],
 )
 def test_bad_arguments_are_refused(

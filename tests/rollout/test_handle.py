@@ -11,7 +11,7 @@ import pytest
 from swarmroll import Aborted, LeaseHeld, NoRollout, PlanError, Rolling, Rollout, RolloutPaused
 from swarmroll.core.events import Event, Moved
 from swarmroll.core.spec import UpdateConfig
-from swarmroll.core.strategy import Step
+from swarmroll.core.strategy import PlanStep
 from swarmroll.runner import Observer
 from swarmroll.sim import SimSwarm
 
@@ -38,12 +38,13 @@ class Waves:
     """Two waves of one service: the first one holds."""
 
     hold: float | None = None
+    borrows: bool = False
 
     def policy(self, inherited: UpdateConfig, slots: int) -> UpdateConfig:
         assert slots
         return inherited
 
-    def cut(self, step: Step) -> tuple[Step, ...]:
+    def cut(self, step: PlanStep) -> tuple[PlanStep, ...]:
         return (attrs.evolve(step, hold=self.hold, name="first"), attrs.evolve(step, name="rest"))
 
 

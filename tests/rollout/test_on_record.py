@@ -64,15 +64,17 @@ def test_a_simple_update_costs_the_journal_seven_requests(sim: SimSwarm, web: St
 # --- leases
 
 
-def test_a_lease_that_is_waited_for(web: Story) -> None:
-    """Until the other rollout has ended."""
+def test_a_lease_that_is_waited_for(sim: SimSwarm, web: Story) -> None:
+    """Until whoever has it gives it back."""
     web.service(3)
-    with web.starting() as rollout:
-        said = rollout
-    report = web.connect().update("web", image="app:1", wait_for_lease="5m")
-    assert said.wait(30).ok
-    assert report.outcome == "completed"
-    assert web.running() == ["app:1"] * 3
+    journal = MemoryJournal(sim.engine().clock)
+    lease = journal.acquire(sim.service("web").id, Owner(name="you"), name="web")
+    swarm = web.connect(journal=journal)
+    with pytest.raises(LeaseHeld):
+        swarm.update("web", image="app:2", wait_for_lease=20)
+    assert web.writes() == 0
+    sim.after(30, lease.release)
+    assert swarm.update("web", image="app:2", wait_for_lease="5m").ok
 
 
 def test_attaching_to_what_somebody_drives_is_refused(web: Story) -> None:

@@ -438,6 +438,63 @@ def test_tasks_are_filtered(served: SimSwarm, http: Http) -> None:
     assert http.get(f"/tasks/{one['ID']}") == one
 
 
+def test_dead_tasks_of_the_present_spec_are_up_to_date_too(served: SimSwarm, http: Http) -> None:
+    """And none is, once its service is gone."""
+    served.create_service("web", image="app:1", settle=0)
+    served.update_service("web", image="bad:1")
+    served.run(20)
+    listed = http.get("/tasks", filters={"service": ["web"], "_up-to-date": ["true"]})
+    assert "failed" in {task["Status"]["State"] for task in listed}
+    assert {task["Spec"]["ContainerSpec"]["Image"] for task in listed} == {"bad:1"}
+    served.remove_service("web")
+    assert http.get("/tasks", filters={"_up-to-date": ["true"]}) == []
+
+
+def test_tasks_of_a_job_count_from_zero_which_is_not_written(served: SimSwarm, http: Http) -> None:
+    """Slot 0 and iteration 0 are left out; tasks of an older run keep their iteration."""
+    served.image("once:1", crashes_after=0.5, exit_code=0)
+    served.create_service("web", image="once:1", mode="replicated-job", replicas=2)
+    served.run(10)
+    first = http.get("/tasks")
+    assert sorted(task.get("Slot", "none") for task in first if "Slot" in task) == [1]
+    assert [task["JobIteration"] for task in first] == [{}, {}]
+    status = http.get("/services", status="true")[0]["ServiceStatus"]
+    assert status["CompletedTasks"] == 2
+    served.update_service("web", lambda s: {**s.to_engine(), "Labels": {"a": "b"}})
+    served.run(10)
+    runs = [task["JobIteration"].get("Index", 0) for task in http.get("/tasks")]
+    assert sorted(runs) == [0, 0, 1, 1]
+
+
+def test_credentials_may_be_taken_from_the_previous_spec(served: SimSwarm, http: Http) -> None:
+    """Without a header they stay, or come from the one before; no document shows them."""
+    http.ask("POST", "/services/create", body=WEB, headers={"X-Registry-Auth": "b25l"})
+    served.settle()
+
+    def update(query: dict[str, str], auth: dict[str, str]) -> str | None:
+        index = http.get("/services/web")["Version"]["Index"]
+        words: dict[str, Any] = {"version": index, **query}
+        got = http.ask("POST", "/services/web/update", body=WEB, headers=auth, **words)
+        assert got.status == 200
+        served.settle()
+        return served.control.find("web").spec.auth
+
+    assert update({}, {"X-Registry-Auth": "dHdv"}) == "dHdv"
+    assert update({"registryAuthFrom": "previous-spec"}, {}) == "b25l"
+    assert update({}, {}) == "b25l"
+
+
+def test_networks_at_the_top_of_a_spec_count_where_the_template_has_none(
+    served: SimSwarm, http: Http
+) -> None:
+    """As engines up to 28 have it: its tasks are attached."""
+    served.network("net")
+    create(http, Networks=[{"Target": "net"}])
+    served.settle()
+    attached = [task.get("NetworksAttachments") for task in http.get("/tasks")]
+    assert [len(networks or ()) for networks in attached] == [1, 1]
+
+
 def test_tasks_of_an_unknown_service_are_not_found(http: Http) -> None:
     """HTTP 404, though it is a list."""
     got = http.ask("GET", "/tasks", filters={"service": ["nope"]})
@@ -506,6 +563,43 @@ def test_node_updates_that_cannot_be_are_refused(
     got = http.post("/nodes/node-1/update", spec, version=index)
     assert got.status == 400
     assert words in got.message
+
+
+def test_a_node_is_removed_once_it_is_down(served: SimSwarm, http: Http) -> None:
+    """HTTP 400 before that, and for a manager at any time."""
+    key = http.get("/nodes/node-3")["ID"]
+    refused = http.delete("/nodes/node-3")
+    assert (refused.status, refused.message) == (
+        400,
+        f"rpc error: code = FailedPrecondition desc = node {key} is not down and can't be removed",
+    )
+    manager = http.ask("DELETE", "/nodes/node-1", force="1")
+    assert (manager.status, "must be demoted to worker before removal" in manager.message) == (
+        400,
+        True,
+    )
+    served.node("node-3").down()
+    served.run(20)
+    assert http.delete("/nodes/node-3").status == 200
+    assert http.delete("/nodes/node-3").status == 404
+    assert len(http.get("/nodes")) == 2
+
+
+def test_a_door_that_is_no_manager_any_more_says_so() -> None:
+    """HTTP 503, with the engine's words; what is no business of the swarm's is still answered."""
+    with SimSwarm(nodes=3, managers=3, serve=True, speed=50) as sim:
+        http = Http(sim)
+        served = http.get("/nodes/node-1")
+        spec = {**served["Spec"], "Role": "worker"}
+        index = served["Version"]["Index"]
+        assert http.post("/nodes/node-1/update", spec, version=index).status == 200
+        sim.run(60)
+        got = http.ask("GET", "/services")
+        assert (got.status, got.message.partition(".")[0]) == (
+            503,
+            "This node is not a swarm manager",
+        )
+        assert http.ask("GET", "/version").status == 200
 
 
 def test_nodes_are_filtered(served: SimSwarm, http: Http) -> None:
@@ -581,6 +675,16 @@ def test_logs_come_in_frames(served: SimSwarm, http: Http) -> None:
     detailed = http.ask("GET", "/services/web/logs", stdout="1", details="1", timestamps="1")
     assert f"com.docker.swarm.task.id={task['ID']} one" in frames(detailed.body)[0]
     assert http.ask("GET", "/services/web/logs", stderr="1").body == b""
+
+
+def test_logs_of_a_terminal_come_without_frames(served: SimSwarm, http: Http) -> None:
+    """As the terminal wrote them, line ends included."""
+    container = {"Image": "app:1", "TTY": True}
+    create(http, TaskTemplate={"ContainerSpec": container}, Mode={"Replicated": {"Replicas": 1}})
+    served.settle()
+    got = http.ask("GET", "/services/web/logs", stdout="1", tail="2")
+    assert got.headers["Content-Type"] == "application/vnd.docker.raw-stream"
+    assert got.body == b"two\r\nthree\r\n"
 
 
 @pytest.mark.parametrize(

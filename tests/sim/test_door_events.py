@@ -23,7 +23,7 @@ def told(event: dict[str, Any]) -> tuple[str, str, dict[str, str]]:
 def test_an_update_tells_what_changed(served: SimSwarm, http: Http) -> None:
     """Image and update state; the status that is cleared is not told."""
     served.create_service("web", image="app:1", replicas=2)
-    with http.events() as events:
+    with http.events(filters={"type": ["service"]}) as events:
         served.update_service("web", image="app:2")
         served.settle()
         served.scale("web", 3)
@@ -41,7 +41,7 @@ def test_a_rollback_tells_image_and_state_at_once(served: SimSwarm, http: Http) 
     served.create_service(
         "web", image="app:1", update={"parallelism": 1, "failure_action": "rollback"}
     )
-    with http.events() as events:
+    with http.events(filters={"type": ["service"]}) as events:
         served.update_service("web", image="bad:1")
         served.settle()
         seen = [told(events.next())[2] for _ in range(3)]
@@ -229,3 +229,75 @@ def test_a_long_list_does_not_hold_up_the_stream() -> None:
             for connection in slow:
                 assert len(connection.getresponse().read()) > 1_000_000
                 connection.close()
+
+
+def test_containers_of_this_node_tell_their_lives(served: SimSwarm, http: Http) -> None:
+    """Of another node nothing; in stop-first the new one is made before the old one is killed."""
+    served.image("app:1", stop_exit_code=0)
+    served.create_service("web", image="app:1", mode="global", restart={"delay": 0})
+    (old,) = http.get("/containers/json")
+    with http.events(filters={"type": ["container"]}) as events:
+        served.image("sick:2", healthcheck=True, healthy_after=None, unhealthy_after=0.5)
+        served.update_service("web", image="sick:2")
+        served.settle(20)
+        found: list[dict[str, Any]] = []
+        while len(found) < 9:
+            found.append(events.next())
+    assert {event["scope"] for event in found} == {"local"}
+    (node,) = {event["Actor"]["Attributes"]["com.docker.swarm.node.id"] for event in found}
+    assert node == http.get("/nodes/node-1")["ID"]
+    mine = [event["Action"] for event in found if event["Actor"]["ID"] == old["Id"]]
+    assert mine == ["kill", "die", "stop"]
+    new = [event for event in found if event["Actor"]["ID"] != old["Id"]][:6]
+    actions = [event["Action"] for event in new]
+    assert actions == ["create", "start", "health_status: unhealthy", "kill", "die", "create"]
+    assert new[4]["Actor"]["Attributes"]["exitCode"] == "143"
+    assert new[0]["Actor"]["Attributes"]["image"] == "sick:2"
+    assert (new[0]["status"], new[0]["from"]) == ("create", "sick:2")
+    order = [(event["Actor"]["ID"] == old["Id"], event["Action"]) for event in found]
+    assert order.index((False, "create")) < order.index((True, "kill"))
+
+
+def test_containers_are_destroyed_when_the_swarm_forgets_them(served: SimSwarm, http: Http) -> None:
+    """Until then they can be looked into."""
+    served.create_service("web", image="app:1", mode="global")
+    (here,) = http.get("/containers/json")
+    wanted = {"type": ["container"], "event": ["destroy"], "container": [here["Id"]]}
+    with http.events(filters=wanted) as events:
+        served.remove_service("web")
+        served.run(10)
+        assert events.next()["Actor"]["ID"] == here["Id"]
+    assert http.get("/containers/json", all="1") == []
+
+
+def test_most_writes_tell_nothing_but_that_they_were(served: SimSwarm, http: Http) -> None:
+    """The endpoint that is allotted after a create, a label, an update config: no attributes."""
+    with http.events(filters={"type": ["service"]}) as events:
+        served.create_service("web", image="app:1")
+        served.settle()
+        served.update_service("web", lambda s: {**s.to_engine(), "Labels": {"a": "b"}})
+        served.update_service("web", lambda s: {**s.to_engine(), "UpdateConfig": {"Delay": 9}})
+        found = [told(events.next()) for _ in range(4)]
+    assert found == [("service", "create", {}), *[("service", "update", {})] * 3]
+
+
+def test_a_rollback_that_fails_with_action_rollback_tells_both_its_ends(
+    served: SimSwarm, http: Http
+) -> None:
+    """rollback_paused, and completed a few milliseconds later: who polls sees only the latter."""
+    served.create_service(
+        "web", image="app:1", rollback={"parallelism": 1, "failure_action": "rollback"}
+    )
+    served.update_service("web", image="app:2")
+    served.settle()
+    served.image("app:1", crashes_after=0.5)
+    with http.events(filters={"type": ["service"]}) as events:
+        served.rollback_service("web")
+        served.run(30)
+        found = [events.next() for _ in range(3)]
+    assert [event["Actor"]["Attributes"].get("updatestate.new") for event in found] == [
+        "rollback_started",
+        "rollback_paused",
+        "completed",
+    ]
+    assert (found[2]["timeNano"] - found[1]["timeNano"]) / 1e9 < 0.05

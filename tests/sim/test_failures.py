@@ -228,3 +228,62 @@ def test_an_automatic_rollback_keeps_the_start_and_forgets_the_previous_spec(
     assert service.update_status.started_at == began.started_at
     assert service.previous_spec is None
     assert web.images() == ["app:1"]
+
+
+def test_a_slow_start_does_not_use_up_the_monitor(sim: SimSwarm, web: Web) -> None:
+    """It counts from RUNNING: ten seconds to start, a crash one second later, monitor 2."""
+    sim.image("slow:1", starts_in=10.0, crashes_after=1.0)
+    sim.create_service("web", image="app:1", update={"parallelism": 1, "monitor": 2})
+    sim.update_service("web", image="slow:1")
+    sim.run(20)
+    assert web.state() == "paused"
+
+
+def test_a_label_that_is_taken_away_fails_an_update(sim: SimSwarm, web: Web) -> None:
+    """The new task is rejected by the constraint enforcer within its monitor."""
+    for number in (1, 2, 3):
+        sim.node(f"node-{number}").label(disk="ssd")
+    sim.create_service("web", image="app:1", constraints=["node.labels.disk == ssd"])
+    sim.update_service("web", image="app:2")
+    sim.run_until(lambda: web.running("app:2") == 1)
+    sim.node(web.one(TaskState.RUNNING).node_id).label(disk=None)
+    sim.run(2)
+    assert web.state() == "paused"
+
+
+def test_failures_of_slots_that_a_rollback_brings_back_do_not_count(
+    sim: SimSwarm, web: Web
+) -> None:
+    """They were dead when it began, and are no part of it: completed, and they crash."""
+    sim.create_service("web", image="app:1", replicas=2, restart={"condition": "none"})
+    sim.update_service("web", lambda s: s.with_image("bad:1").with_path("UpdateConfig", {}))
+    sim.run(20)
+    assert web.runnable() == []
+    sim.image("app:1", crashes_after=0.5)
+    sim.rollback_service("web")
+    sim.run(30)
+    assert web.states()[-2:] == ["rollback_started", "rollback_completed"]
+    assert web.running("app:1") == 0
+
+
+def test_an_unhealthy_container_that_ends_well_costs_start_first_its_old_task(
+    sim: SimSwarm, web: Web
+) -> None:
+    """It was RUNNING for an instant, which is enough."""
+    sim.image(
+        "sick:1",
+        healthcheck=True,
+        healthy_after=None,
+        unhealthy_after=1.0,
+        stop_exit_code=0,
+    )
+    sim.create_service(
+        "web",
+        image="app:1",
+        update={"parallelism": 1, "order": "start-first"},
+        restart={"condition": "on-failure"},
+    )
+    sim.update_service("web", image="sick:1")
+    sim.run(60)
+    assert web.state() == "paused"
+    assert web.runnable() == []

@@ -428,3 +428,112 @@ def test_attempts_are_counted_again_by_a_new_leader() -> None:
         sim.change_leader(election=10)
         sim.run(60)
         assert len(sim.tasks("web")) == 3
+
+
+def test_nobody_leads_without_more_than_half_of_the_managers() -> None:
+    """Two of three are lost: requests are refused, tasks go on, and one that is back is enough."""
+    with _three() as sim:
+        sim.create_service("web", image="app:1", replicas=3)
+        sim.node("node-2").cut_off()
+        sim.run(60)
+        before = [task.id for task in sim.tasks("web") if task.running]
+        assert len(before) == 3
+        sim.node("node-3").cut_off()
+        sim.run(60)
+        engine = sim.engine(patience=0)
+        with pytest.raises(EngineUnavailable, match="The swarm does not have a leader") as refused:
+            engine.service("web")
+        assert refused.value.status == 500
+        assert [task.id for task in sim.tasks("web") if task.running] == before
+        sim.node("node-3").up()
+        sim.run(60)
+        assert engine.service("web").name == "web"
+
+
+def test_a_second_manager_does_not_help_when_one_of_two_is_lost() -> None:
+    """More than half of two is two."""
+    with SimSwarm(nodes=3, managers=2) as sim:
+        sim.node("node-2").down()
+        sim.run(60)
+        assert not any(sim.node(f"node-{number}").leads for number in (1, 2, 3))
+
+
+def test_tasks_of_a_node_that_is_removed_are_made_elsewhere(sim: SimSwarm, web: Web) -> None:
+    """Its own are orphaned at once; its name is not given again."""
+    sim.create_service("web", image="app:1", replicas=6, restart={"delay": 0})
+    lost = {task.id for task in web.tasks() if task.node_id == sim.node("node-3").id}
+    assert lost
+    node = sim.node("node-3")
+    node.remove(force=True)
+    assert sim.settle()
+    assert {task.id for task in web.tasks() if task.state is TaskState.ORPHANED} == lost
+    assert web.running("app:1") == 6
+    assert len(sim.connect().nodes()) == 2
+    assert sim.add_node().hostname == "node-4"
+    with pytest.raises(ValueError, match="node-3 was removed from the swarm"):
+        node.up()
+
+
+def test_a_global_task_goes_with_its_node(sim: SimSwarm, web: Web) -> None:
+    """The others stay as they are."""
+    sim.create_service("web", image="app:1", mode="global")
+    sim.node("node-2").drain()
+    sim.run(10)
+    sim.node("node-2").remove(force=True)
+    sim.run(30)
+    assert web.running("app:1") == 2
+    assert len(web.runnable()) == 2
+
+
+def test_a_node_that_is_no_worker_or_not_down_is_not_removed(sim: SimSwarm) -> None:
+    """As the engine refuses it."""
+    with pytest.raises(EngineError, match="must be demoted to worker before removal"):
+        sim.node("node-1").remove(force=True)
+    with pytest.raises(EngineError, match="is not down and can't be removed"):
+        sim.node("node-2").remove()
+
+
+def test_a_job_tries_again_what_failed_and_not_what_is_complete(sim: SimSwarm, web: Web) -> None:
+    """Until as many are complete as it wants, and no more at a time than it says."""
+    sim.image("work:1", crashes_after=1.0, exit_code=0)
+    sim.image("work:1", crashes_after=1.0, exit_code=1, on_slots=[1])
+    spec = {
+        "TaskTemplate": {
+            "ContainerSpec": {"Image": "work:1"},
+            "RestartPolicy": {"Condition": "any", "Delay": 0},
+        },
+        "Mode": {"ReplicatedJob": {"MaxConcurrent": 2, "TotalCompletions": 4}},
+    }
+    sim.create_service("web", spec=spec, settle=0)
+    most = [0]
+
+    def count() -> bool:
+        living = (
+            [task for task in web.tasks() if task.state < TaskState.COMPLETE]
+            if sim.store.services
+            else []
+        )
+        most[0] = max(most[0], len(living))
+        return False
+
+    sim.at(count, lambda: None)
+    sim.run(20)
+    done = {task.slot for task in web.tasks() if task.state is TaskState.COMPLETE}
+    assert done == {0, 2, 3}
+    assert len([task for task in web.tasks() if task.state is TaskState.FAILED]) > 3
+    sim.image("work:1", crashes_after=1.0, exit_code=0)
+    sim.run(20)
+    complete = [task.slot for task in web.tasks() if task.state is TaskState.COMPLETE]
+    assert sorted(slot or 0 for slot in complete) == [0, 1, 2, 3]
+    wanted = {task.desired for task in web.tasks() if task.state is TaskState.COMPLETE}
+    assert wanted == {TaskState.COMPLETE}
+    assert most[0] == 2
+
+
+def test_a_job_that_must_not_be_restarted_is_not(sim: SimSwarm, web: Web) -> None:
+    """Restart condition none."""
+    sim.create_service(
+        "web", image="bad:1", mode="replicated-job", restart={"condition": "none"}, settle=0
+    )
+    sim.run(60)
+    assert [task.state for task in web.tasks()] == [TaskState.FAILED]

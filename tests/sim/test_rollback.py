@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from swarmroll.core.snapshot import TaskState
 from swarmroll.errors import Conflict, EngineError
 from swarmroll.sim import SimSwarm
 
@@ -258,9 +259,21 @@ def test_what_the_engine_refuses_is_refused(
     assert sim.service("web").version == service.version
 
 
+def test_other_networks_at_the_top_of_a_spec_are_refused(sim: SimSwarm) -> None:
+    """HTTP 501: they are to be moved into the task template first."""
+    for name in ("one", "two"):
+        sim.network(name)
+    template = {"ContainerSpec": {"Image": "app:1"}}
+    sim.create_service("web", spec={"TaskTemplate": template, "Networks": [{"Target": "one"}]})
+    with pytest.raises(EngineError, match="networks must be migrated to TaskSpec") as e:
+        sim.update_service("web", lambda s: {**s.to_engine(), "Networks": [{"Target": "two"}]})
+    assert e.value.status == 501
+
+
 def test_a_rollback_config_is_not_validated(sim: SimSwarm) -> None:
     """A ratio of 2 is accepted there."""
-    sim.create_service("web", image="app:1", rollback={"max_failure_ratio": 2.0})
+    made = sim.create_service("web", image="app:1", rollback={"max_failure_ratio": 2.0})
+    assert made.spec.to_engine()["RollbackConfig"]["MaxFailureRatio"] == 2.0
 
 
 def test_names_are_unique(sim: SimSwarm) -> None:
@@ -316,3 +329,87 @@ def test_what_cannot_be_created_is_refused(
     with pytest.raises(EngineError, match=words) as e:
         sim.create_service("web", spec=whole)
     assert e.value.status == 400
+
+
+def test_a_slot_brought_back_may_overlap_with_its_own_old_task(sim: SimSwarm, web: Web) -> None:
+    """Stop-first or not: the original is still stopping while its successor runs."""
+    sim.network("net")
+    sim.create_service(
+        "web",
+        image="app:1",
+        replicas=2,
+        networks=["net"],
+        update={"parallelism": 1, "failure_action": "rollback"},
+        restart={"condition": "none"},
+    )
+    originals = {task.id for task in web.tasks()}
+    sim.update_service("web", image="nowhere:1")
+    sim.run(2)
+    running = {t.id for t in web.tasks() if t.state is TaskState.RUNNING}
+    assert originals < running
+    assert len(running) == 3
+    sim.settle()
+    assert web.images() == ["app:1"] * 2
+
+
+def test_a_pending_task_does_not_stall_a_start_first_rollback(sim: SimSwarm, web: Web) -> None:
+    """There is nothing to wait for."""
+    first = {"parallelism": 1, "order": "start-first"}
+    sim.create_service("web", image="app:1", replicas=1, update=first, rollback=first)
+
+    def unplaceable(_: object) -> dict[str, object]:
+        doc = sim.service("web").spec.with_image("app:2").to_engine()
+        doc["TaskTemplate"]["Placement"] = {"Constraints": ["node.labels.disk == ssd"]}
+        return doc
+
+    sim.update_service("web", unplaceable)
+    sim.run(5)
+    began = sim.now
+    sim.rollback_service("web")
+    sim.run_until(lambda: web.state() == "rollback_completed")
+    assert sim.now - began < 10
+    assert web.images() == ["app:1"]
+
+
+def test_the_body_of_a_rollback_is_checked_and_otherwise_ignored(sim: SimSwarm) -> None:
+    """It must be a spec that could be written; what it says does not matter."""
+    sim.create_service("web", image="app:1")
+    sim.update_service("web", image="app:2")
+    sim.settle()
+    service = sim.service("web")
+    other = service.spec.with_image("app:9").with_replicas(5).to_engine()
+    broken = {**other, "TaskTemplate": {"ContainerSpec": {}}}
+    with pytest.raises(EngineError, match="image reference must be provided"):
+        sim.control.update(service.id, service.version, broken, rollback="previous")
+    sim.control.update(service.id, service.version, other, rollback="previous")
+    spec = sim.service("web").spec
+    assert (spec.image, spec.replicas) == ("app:1", 1)
+
+
+def test_starts_and_ends_of_updates_and_rollbacks_are_told(sim: SimSwarm) -> None:
+    """An automatic rollback keeps the update's start, a manual one has its own."""
+    sim.create_service("web", image="app:1", update={"failure_action": "rollback"})
+
+    def status() -> tuple[float | None, float | None, str]:
+        found = sim.service("web").update_status
+        assert found is not None
+        return found.started_at, found.completed_at, found.message
+
+    sim.update_service("web", image="app:2")
+    sim.run(0.1)
+    assert status()[1:] == (None, "update in progress")
+    sim.settle()
+    assert status()[2] == "update completed"
+    sim.run(10)
+    manual = sim.clock.wall
+    sim.rollback_service("web")
+    sim.settle()
+    started, completed, message = status()
+    assert started == pytest.approx(manual, abs=0.1)
+    assert completed is not None
+    assert message == "rollback completed"
+    sim.run(10)
+    update = sim.clock.wall
+    sim.update_service("web", image="bad:1")
+    sim.settle()
+    assert status()[0] == pytest.approx(update, abs=0.1)

@@ -140,3 +140,33 @@ def test_a_node_where_a_service_failed_five_times_is_avoided() -> None:
         sim.run(60)
         running = [task for task in sim.tasks("web") if task.running]
         assert [task.node_id for task in running] == [sim.node("node-1").id]
+
+
+def test_a_platform_that_no_node_has_keeps_a_task_pending(sim: SimSwarm) -> None:
+    """An image for another machine; the docker CLI writes platforms along with a digest."""
+    sim.create_service("web", image="app:1")
+    doc = sim.service("web").spec.to_engine()
+    doc["TaskTemplate"]["Placement"] = {"Platforms": [{"Architecture": "arm64", "OS": "linux"}]}
+    sim.create_service("arm", spec=doc)
+    assert {task.error for task in sim.tasks("arm")} == {
+        "no suitable node (unsupported platform on 3 nodes)"
+    }
+    doc["TaskTemplate"]["Placement"] = {"Platforms": [{"Architecture": "amd64", "OS": "linux"}]}
+    sim.create_service("intel", spec=doc)
+    assert [task.running for task in sim.tasks("intel")] == [True]
+
+
+def test_a_host_port_makes_a_global_start_first_update_hang(sim: SimSwarm, web: Web) -> None:
+    """On every node the old task holds the port that the new one needs."""
+    sim.create_service(
+        "web",
+        image="app:1",
+        mode="global",
+        ports=[PORT],
+        update={"parallelism": 1, "order": "start-first"},
+    )
+    sim.update_service("web", image="app:2")
+    sim.run(3600)
+    assert web.state() == "updating"
+    assert web.running("app:1") == 3
+    assert _pending(web) == {"host-mode port already in use on 1 node"}

@@ -287,3 +287,85 @@ def test_credentials_alone_restart_only_what_has_no_image_yet(sim: SimSwarm, web
     kept = {t.id for t in web.runnable()} & set(before)
     assert {before[task] for task in kept} == {TaskState.RUNNING}
     assert len(kept) == 3
+
+
+def test_scaling_down_keeps_what_runs_and_low_numbers_and_scaling_up_fills_gaps() -> None:
+    """On one node: the slot that does not run goes first, and then the highest number."""
+    with SimSwarm(nodes=1) as sim:
+        sim.image("app:1", crashes_after=0.2, on_slots=[2])
+        sim.create_service("web", image="app:1", replicas=5, restart={"delay": 30}, settle=0)
+
+        def slots() -> set[int | None]:
+            sim.run(5)
+            return {task.slot for task in sim.tasks("web") if task.runnable}
+
+        assert slots() == {1, 2, 3, 4, 5}
+        sim.scale("web", 4)
+        assert slots() == {1, 3, 4, 5}
+        sim.scale("web", 3)
+        assert slots() == {1, 3, 4}
+        sim.scale("web", 4)
+        assert slots() == {1, 2, 3, 4}
+
+
+def test_scaling_down_takes_second_copies_of_a_node_first(sim: SimSwarm, web: Web) -> None:
+    """Four tasks on three nodes, and one too many: each node keeps one."""
+    sim.create_service("web", image="app:1", replicas=4)
+    sim.scale("web", 3)
+    sim.settle()
+    assert len({task.node_id for task in web.runnable()}) == 3
+
+
+def test_failures_of_a_cancelled_update_do_not_count(sim: SimSwarm, web: Web) -> None:
+    """Another update config is enough to forget who was to be watched; who comes after, counts."""
+    sim.image("late:1", crashes_after=10.0)
+    pace = {"Parallelism": 1, "Monitor": 60_000_000_000}
+    sim.create_service(
+        "web",
+        image="app:1",
+        replicas=2,
+        update={"parallelism": 1, "monitor": 60, "delay": 3600},
+        restart={"delay": 3600},
+    )
+    sim.update_service("web", image="late:1")
+    sim.run(5)
+    sim.update_service("web", lambda s: _with(s, UpdateConfig=pace))
+    sim.run(9)
+    (first,) = [task for task in web.tasks() if task.state is TaskState.FAILED]
+    assert web.state() == "updating"
+    sim.run(10)
+    assert web.state() == "paused"
+    assert first.id not in web.message()
+
+
+def test_the_ratio_is_of_the_slots_that_were_left(sim: SimSwarm, web: Web) -> None:
+    """One of the three that are left is more than 0.3; one of all four would not be."""
+    pace = {"Parallelism": 1, "MaxFailureRatio": 0.3}
+    sim.create_service(
+        "web",
+        image="app:1",
+        replicas=4,
+        update={"parallelism": 1, "delay": 3600, "max_failure_ratio": 0.3},
+        restart={"condition": "none"},
+    )
+    sim.update_service("web", image="app:2")
+    sim.run(30)
+    assert web.running("app:2") == 1
+    sim.image("app:2", crashes_after=0.5)
+    sim.update_service("web", lambda s: _with(s, UpdateConfig=pace | {"Delay": 3_000_000_000}))
+    sim.run(60)
+    assert web.state() == "paused"
+    assert len([task for task in web.tasks() if task.state is TaskState.FAILED]) == 1
+
+
+def test_posting_again_what_has_nothing_left_to_do_says_nothing(sim: SimSwarm, web: Web) -> None:
+    """Paused by its last slot, which is not restarted: the status goes, and nothing comes."""
+    sim.create_service("web", image="app:1", restart={"condition": "none"})
+    sim.update_service("web", image="bad:1")
+    sim.settle()
+    assert web.state() == "paused"
+    before = web.tasks()
+    sim.update_service("web")
+    sim.run(60)
+    assert web.state() is None
+    assert web.tasks() == before

@@ -220,3 +220,32 @@ def test_a_task_whose_restart_is_still_delayed_may_fail_again(sim: SimSwarm, web
     rejected = [task for task in web.tasks() if task.state is TaskState.REJECTED]
     gaps = [b.created_at - a.created_at for a, b in pairwise(rejected)]
     assert min(gaps) >= 4.9
+
+
+def test_the_grace_is_ten_seconds_unless_told(sim: SimSwarm, web: Web) -> None:
+    """A process that does not hear the signal is killed then."""
+    sim.image("deaf:1", stops_in=1000.0)
+    sim.create_service("web", image="deaf:1")
+    began = sim.now
+    sim.update_service("web", image="app:1")
+    sim.run_until(lambda: any(t.state is TaskState.SHUTDOWN for t in web.tasks()))
+    assert sim.now - began == pytest.approx(1.2 + 10, abs=0.1)
+
+
+def test_a_negative_history_keeps_every_task() -> None:
+    """As TaskHistoryRetentionLimit has it."""
+    with SimSwarm(history=-1) as sim:
+        sim.image("bad:2", crashes_after=0.5)
+        sim.create_service("web", image="bad:2", restart={"delay": 0.5}, settle=0)
+        sim.run(30)
+        assert len(sim.tasks("web")) > 12
+
+
+def test_a_crash_is_seen_a_moment_after_it_happened(sim: SimSwarm, web: Web) -> None:
+    """The fastest crasher is RUNNING for some 80 ms: too short for most who poll."""
+    sim.image("fast:1", crashes_after=0.0)
+    sim.create_service("web", image="fast:1", settle=0, restart={"condition": "none"})
+    sim.run_until(lambda: web.running("fast:1") == 1)
+    began = sim.now
+    sim.run_until(lambda: web.running("fast:1") == 0)
+    assert 0.05 <= sim.now - began <= 0.12

@@ -42,6 +42,16 @@ def _rollback(sim: SimSwarm) -> None:
         sim.rollback_service("web")
 
 
+def _drain(sim: SimSwarm) -> None:
+    if len(sim.store.nodes) == 4:
+        sim.node("node-4").drain()
+
+
+def _remove(sim: SimSwarm) -> None:
+    if len(sim.store.nodes) == 4:
+        sim.node("node-4").remove(force=True)
+
+
 def _kill(sim: SimSwarm) -> None:
     running = [task for task in sim.tasks("web") if task.running and task.slot]
     if running:
@@ -54,7 +64,8 @@ MISFORTUNES: dict[str, Callable[[SimSwarm], object]] = {
     "scale": lambda sim: sim.scale("web", 5),
     "shrink": lambda sim: sim.scale("web", 2),
     "rollback": _rollback,
-    "drain": lambda sim: sim.node("node-4").drain(),
+    "drain": _drain,
+    "remove": _remove,
     "down": lambda sim: sim.node("node-3").down(),
     "up": lambda sim: sim.node("node-3").up(),
     "cut off": lambda sim: sim.node("node-2").cut_off(),

@@ -37,6 +37,16 @@ def _top(key: str, value: object) -> Edit:
 RESTARTS: dict[str, Edit] = {
     "image": _container("Image", "app:2"),
     "environment": _container("Env", ["A=1"]),
+    "command": _container("Command", ["serve"]),
+    "container label": _container("Labels", {"a": "b"}),
+    "mount": _container("Mounts", [{"Type": "tmpfs", "Target": "/tmp/cache"}]),
+    "health check": _container("Healthcheck", {"Test": ["NONE"]}),
+    "stop grace": _container("StopGracePeriod", 2_000_000_000),
+    "stop grace set to its default": _container("StopGracePeriod", 10_000_000_000),
+    "limit": _template("Resources", {"Limits": {"MemoryBytes": 1 << 26}}),
+    "log driver": _template("LogDriver", {"Name": "json-file"}),
+    "network": _template("Networks", [{"Target": "ingress"}]),
+    "endpoint mode": _top("EndpointSpec", {"Mode": "dnsrr"}),
     "force update": _template("ForceUpdate", 1),
     "restart delay": _template("RestartPolicy", {"Delay": 1_000_000_000}),
     "restart policy set to its default": _template(
@@ -151,3 +161,30 @@ def test_an_update_config_without_parallelism_replaces_all_at_once(sim: SimSwarm
     sim.run(0.1)
     assert web.started_slots("app:2") != []
     assert len(web.started_slots("app:2")) == 4
+
+
+def test_a_task_without_a_node_is_replaced_by_any_change_of_placement(
+    sim: SimSwarm, web: Web
+) -> None:
+    """Whether its node would still do cannot be said of a task that has none."""
+    sim.create_service("web", image="app:1", constraints=["node.labels.disk == ssd"])
+    (waiting,) = web.tasks()
+    _edit(sim, _template("Placement", {"Constraints": ["node.platform.os == linux"]}))
+    sim.settle()
+    (running,) = web.runnable()
+    assert running.running
+    assert running.id != waiting.id
+
+
+def test_a_rollback_without_a_config_goes_one_by_one(sim: SimSwarm, web: Web) -> None:
+    """And watches for five seconds, as an update does."""
+    sim.create_service("web", image="app:1", replicas=3)
+    sim.update_service("web", image="app:2")
+    sim.settle()
+    sim.rollback_service("web")
+    sim.run(1)
+    assert web.running("app:2") == 2
+    sim.run_until(lambda: web.running("app:1") == 3)
+    proven = sim.now
+    sim.run_until(lambda: web.state() == "rollback_completed")
+    assert sim.now - proven == pytest.approx(5, abs=0.2)

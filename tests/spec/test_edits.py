@@ -63,6 +63,11 @@ EDITS: list[tuple[str, str, Edit]] = [
         lambda s: s.with_placement_of(s.with_constraints(["node.id == x1"])),
     ),
     (
+        "update_config_of",
+        "UpdateConfig",
+        lambda s: s.with_update_config_of(s.with_update_config(parallelism=7)),
+    ),
+    (
         "restart_policy",
         "TaskTemplate.RestartPolicy",
         lambda s: s.with_restart_policy(condition="none", delay="1s"),
@@ -221,6 +226,8 @@ def test_none_removes_a_part(web: ServiceSpec) -> None:
     assert set(bare.to_engine()) == {"Name", "Labels", "TaskTemplate", "Mode", "EndpointSpec"}
     assert set(bare.template) == {"ContainerSpec", "Networks", "ForceUpdate", "Runtime"}
     assert bare.with_placement_of(bare) is bare
+    assert bare.with_update_config_of(bare) is bare
+    assert bare.with_update_config(delay=1).with_update_config_of(bare) == bare
 
 
 def test_a_variable_keeps_its_place_when_it_changes(web: ServiceSpec) -> None:
