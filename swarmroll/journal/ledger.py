@@ -373,6 +373,9 @@ class LedgerLease:
             stamp = f"{mine.token}.{self._writes}"
             new = attrs.evolve(shelf, holder=holder, stamp=stamp)
             kept = self._ledger.read(self._service_id)
+            if kept is None and mine.ttl <= self._at.elapsed(self._ledger.clock):
+                # Whoever took it over may have had it removed; memory is too old to tell.
+                raise self._lost(None)
             if kept is None:
                 told = "its record was removed by somebody, and was written again from memory"
             elif not kept.shelf.written_by(mine.token):

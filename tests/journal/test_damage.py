@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from swarmroll import JournalError
+from swarmroll import JournalError, LeaseHeld
 from swarmroll.core.phases import Phase
 from swarmroll.journal import codec
 from swarmroll.journal.shelf import Entry
@@ -164,6 +164,19 @@ def test_a_record_that_somebody_removed_is_written_again(lasting: Kind) -> None:
     assert same(again, journal.unfinished(SERVICE))
     assert ["r1"] == [report.rollout_id for report in journal.history(SERVICE)]
     assert "" == lease.write(again)
+
+
+def test_after_a_long_sleep_a_removed_record_is_not_written_again(lasting: Kind) -> None:
+    """Somebody may have ended the rollout meanwhile, and tidied up."""
+    lease = acquire(lasting.journal(), YOU, begin=a_record())
+    if lasting.name == "file":
+        (lasting.folder / "state" / SERVICE / "head").unlink()
+    else:
+        lasting.sim.remove_config(f"swarmroll-{SERVICE}")
+    lasting.pass_(1000)
+    with pytest.raises(LeaseHeld):
+        lease.write(a_record())
+    assert lasting.journal().unfinished(SERVICE) is None
 
 
 def test_what_a_dead_driver_left_about_is_tidied_up(lasting: Kind) -> None:
