@@ -192,9 +192,7 @@ def verdict_of(answer: object) -> Verdict:
         case Verdict(answer=Answer() as said, reason=str() as reason):
             return Verdict(said, cut(_harmless(reason[:_LONGEST_READ]), LONGEST_REASON))
         case Verdict():
-            return Verdict.failed(
-                "returned a Verdict without an Answer, or whose reason is no text"
-            )
+            return Verdict.failed("returned a Verdict whose answer or reason is none")
         case True:
             return Verdict.passed()
         case False:
