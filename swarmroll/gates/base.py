@@ -172,6 +172,11 @@ def _harmless(text: str, secrets: Iterable[str] = ()) -> str:
     return printable(mask_text(text.strip(), secrets))
 
 
+def words_of(texts: Iterable[str]) -> frozenset[str]:
+    """What must not be quoted of texts that may be secret: the whole, and each word."""
+    return frozenset(word for text in texts for word in (text.strip(), *text.split()))
+
+
 def told(exc: BaseException) -> str:
     """An exception in words: its type, and what it says if it can say anything."""
     try:
