@@ -168,14 +168,13 @@ def _trust(ca: str | Path | None, *, verify: bool) -> ssl.SSLContext:
 def _redirected(request: Request, answer: Answer) -> Request:
     """The request that a redirect asks for; what is secret stays with whom it was meant for."""
     location = answer.header("Location")
+    where = quoted(location, request.secrets)
     try:
         target = Address.read(urljoin(request.address.url, location), "Location")
     except (PlanError, ValueError):
-        raise NoAnswer(
-            f"redirects to {quoted(location, request.secrets)}, which is no web address"
-        ) from None
+        raise NoAnswer(f"redirects to {where}, which is no web address") from None
     if (request.address.scheme, target.scheme) == ("https", "http"):
-        raise NoAnswer(f"redirects from https to {target}, which is not followed")
+        raise NoAnswer(f"redirects from https to {where}, which is not followed")
     same = target.origin == request.address.origin
     login = request.address.login if same else ""
     method = request.method

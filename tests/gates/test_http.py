@@ -289,7 +289,7 @@ def test_a_redirect_never_leads_out_of_tls(serve: Serve) -> None:
     tls.load_cert_chain(CERTIFICATES / "server.pem", CERTIFICATES / "server.key")
     server = serve(ok(b"", status=302, Location=url(plain)), context=tls)
     reason = over_tls(server, verify=False, redirects=3).reason
-    assert reason.endswith(f"redirects from https to {url(plain)}, which is not followed")
+    assert reason.endswith(f'redirects from https to "{url(plain)}", which is not followed')
     assert [] == plain.seen
 
 
