@@ -55,7 +55,7 @@ types: $(READY) ## Check types.
 .PHONY: unit
 unit: $(READY) ## Run the tests in memory; every branch of the core has to be covered.
 	@echo "unit: pytest with coverage"
-	@$(BIN)/pytest --quiet --cov --cov-report= $(ARGS)
+	@$(BIN)/pytest --quiet -n auto --cov --cov-report= $(ARGS)
 	@$(BIN)/coverage report --skip-covered
 	@echo "unit: every branch of swarmroll/core is covered?"
 	@$(BIN)/coverage report --include='swarmroll/core/*' --fail-under=100
