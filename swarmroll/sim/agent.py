@@ -89,8 +89,9 @@ class Agents:
             return
         if not task.in_store and task.told <= TaskState.RUNNING:
             task.told = TaskState.REMOVE
-        elif task.in_store:
+        elif task.in_store and task.desired is not task.told:
             task.told = task.desired
+            self._say_again(task)
         if task.ended and task.local <= TaskState.RUNNING:
             # The managers have given it up; the container goes as well.
             task.told = max(task.told, TaskState.SHUTDOWN)
@@ -100,6 +101,18 @@ class Agents:
             self._accept(task)
         elif task.local is TaskState.READY and task.told >= TaskState.RUNNING:
             self._start(task)
+
+    def _say_again(self, task: SimTask) -> None:
+        """
+        An agent that hears something new of a task says once more how it is.
+
+        Seen on real engines: the time of a RUNNING becomes that at which the task was told to stop;
+        that of a state in which it has ended stays, but counts as heard just now.
+        """
+        task.applied_at = self._store.clock.wall
+        if task.state is TaskState.RUNNING is task.local:
+            task.state_at = task.applied_at
+            self._store.task_written(task, "RUNNING still")
 
     def _accept(self, task: SimTask) -> None:
         task.container = Scope(self._store.clock)
@@ -268,6 +281,7 @@ class Agents:
         task.error = report.error
         task.exit_code = report.exit_code
         task.state_at = report.at
+        task.applied_at = self._store.clock.wall
         task.skew = 0.0 if task.node is None else task.node.skew
         what = f"{report.state.name} {report.error}" if report.error else report.state.name
         self._store.task_written(task, what)

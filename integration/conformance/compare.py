@@ -1,0 +1,134 @@
+"""Where a real trace and the simulated ones of the same scenario differ."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from integration.conformance.simulated import simulate
+from integration.conformance.trace import Pace, Trace
+from integration.conformance.words import Scenario
+
+RECORDED = Path(__file__).parent / "recorded"
+
+#: A time may differ by this share of the real one, and this many seconds. The share is for what
+#: adds up; the second is that of a container on a busy machine that starts or stops late.
+SHARE, SECONDS = 0.25, 1.0
+
+#: Simulated swarms that each real trace is held against.
+SEEDS = (1, 2, 3, 4, 5, 6)
+#: ... and where something is left to chance.
+MANY_SEEDS = tuple(range(1, 41))
+
+
+@attrs.frozen
+class Difference:
+    """One thing that is not the same on both."""
+
+    what: str
+    real: Any
+    simulated: Any
+
+    def __str__(self) -> str:
+        """On lines of its own."""
+        return f"{self.what}\n  real:      {self.real}\n  simulated: {self.simulated}"
+
+
+def simulated(scenario: Scenario, pace: Pace) -> list[Trace]:
+    """What the simulator makes of a scenario, on a machine as quick as that of the real one."""
+    seeds = MANY_SEEDS if scenario.varies else SEEDS
+    return [plain(simulate(scenario, pace, seed=seed)) for seed in seeds]
+
+
+def differences(
+    scenario: Scenario, real: Trace, others: Sequence[Trace], *, slack: float = 1.0
+) -> list[Difference]:
+    """
+    Where they differ.
+
+    A fact has to be the same with every seed, unless the scenario says that chance decides: then
+    the real one has to be one of those that the seeds give; of slots, each one's story has to be.
+
+    Args:
+        scenario: Which.
+        real: What a real engine did.
+        others: What the simulator does, by seeds.
+        slack: So many times the tolerance for durations.
+    """
+    found = []
+    for name, fact in real.facts.items():
+        ours = [trace.facts[name] for trace in others]
+        if name == "messages":
+            # Some are there so shortly that not every look shows them.
+            found += _texts(fact, ours)
+        elif name not in scenario.varies:
+            found += [Difference(name, fact, other) for other in ours if other != fact][:1]
+        elif not _possible(name, fact, ours):
+            found.append(Difference(f"{name} (left to chance)", fact, _distinct(ours)))
+    if found or scenario.untimed:
+        return found
+    return min((late(real, trace, slack) for trace in others), key=len)
+
+
+def _texts(real: Mapping[str, str], others: Sequence[Mapping[str, str]]) -> list[Difference]:
+    return [
+        Difference(f"message of {state}", real[state], other[state])
+        for other in others
+        for state in real.keys() & other.keys()
+        if real[state] != other[state]
+    ][:1]
+
+
+def _possible(name: str, real: Any, others: Sequence[Any]) -> bool:
+    if name != "slots":
+        return real in others
+    stories = [story for other in others for story in other]
+    return len(real) in map(len, others) and all(story in stories for story in real)
+
+
+def _distinct(facts: Sequence[Any]) -> list[Any]:
+    return list(map(json.loads, dict.fromkeys(map(json.dumps, facts))))
+
+
+def late(real: Trace, other: Trace, slack: float = 1.0) -> list[Difference]:
+    """What happened at another time, or not as often."""
+    found = []
+    for name in sorted(real.marks.keys() | other.marks.keys()):
+        ours, theirs = other.marks.get(name, []), real.marks.get(name, [])
+        if len(ours) != len(theirs) or any(
+            abs(mine - their) > slack * (SECONDS + SHARE * max(their, 0.0))
+            for mine, their in zip(ours, theirs, strict=True)
+        ):
+            found.append(Difference(f"{name}, at seconds", theirs, ours))
+    return found
+
+
+# Recorded traces
+
+
+def recorded(engine: str) -> dict[str, Trace]:
+    """What an engine did when it was recorded: scenario -> trace."""
+    docs = json.loads((RECORDED / f"engine-{engine}.json").read_text(encoding="utf-8"))
+    return {
+        name: Trace(facts=doc["facts"], marks=doc["marks"], pace=Pace(**doc["pace"]))
+        for name, doc in docs.items()
+    }
+
+
+def record(engine: str, traces: Mapping[str, Trace]) -> None:
+    """Keep what an engine did; what was recorded before and not played now stays."""
+    path = RECORDED / f"engine-{engine}.json"
+    RECORDED.mkdir(exist_ok=True)
+    docs = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    docs |= {name: attrs.asdict(trace) for name, trace in traces.items()}
+    text = json.dumps(dict(sorted(docs.items())), indent=1, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def plain(trace: Trace) -> Trace:
+    """As it would be read from a file: no tuples."""
+    return attrs.evolve(trace, facts=json.loads(json.dumps(trace.facts)))
