@@ -35,7 +35,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption("--whole", action="store_true", help="play every scenario of conformance")
     parser.addoption(
-        "--record", action="store_true", help="keep the traces of conformance as those of the engine"
+        "--record",
+        action="store_true",
+        help="keep the traces of conformance as those of the engine",
     )
 
 

@@ -7,12 +7,11 @@ All scenarios of a run are played first, many at a time; then each test reads on
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
 
-from integration.conformance.compare import differences, plain, record, simulated
+from integration.conformance.compare import held, plain, record
 from integration.conformance.driver import Stuck, play
 from integration.conformance.real import RealDoor
 from integration.conformance.scenarios import SCENARIOS
@@ -33,10 +32,10 @@ def restored() -> None:
 @pytest.fixture(scope="module")
 def played(
     request: pytest.FixtureRequest, lab: Host, three_nodes: Cluster
-) -> Iterator[dict[str, Trace | Stuck]]:
+) -> dict[str, Trace | Stuck]:
     """The trace of every scenario that was selected."""
     selected = {
-        item.callspec.params["scenario"].name
+        item.callspec.id
         for item in request.session.items
         if isinstance(item, pytest.Function) and "played" in item.fixturenames
     }
@@ -47,7 +46,7 @@ def played(
         three_nodes.restore()
     if request.config.getoption("--record"):
         record(lab.engine, {n: t for n, t in traces.items() if isinstance(t, Trace)})
-    yield traces
+    return traces
 
 
 def _cases() -> list[object]:
@@ -63,6 +62,5 @@ def test_the_simulated_swarm_does_the_same(
     trace = played[scenario.name]
     if isinstance(trace, Stuck):
         raise trace
-    real = plain(trace)
-    found = differences(scenario, real, simulated(scenario, real.pace), slack=_SLACK)
+    found = held(scenario, plain(trace), slack=_SLACK)
     assert not found, f"{scenario.tells}:\n" + "\n".join(map(str, found))

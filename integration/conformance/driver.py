@@ -19,7 +19,6 @@ from integration.conformance.doors import Door, Refused
 from integration.conformance.trace import Look, Recorder, Trace, seen_task
 from integration.conformance.words import Document, Scenario, Settled
 
-
 _EVERY = 0.1
 _LIMIT = 150.0
 _QUIET = 0.5
@@ -30,7 +29,9 @@ class Stuck(AssertionError):
     """A scenario did not get to where it should."""
 
 
-def play(door: Door, scenarios: Sequence[Scenario], *, at_once: int = 6) -> dict[str, Trace | Stuck]:
+def play(
+    door: Door, scenarios: Sequence[Scenario], *, at_once: int = 6
+) -> dict[str, Trace | Stuck]:
     """
     Play scenarios, some at once; those that touch nodes one after the other, at the end.
 
@@ -49,7 +50,9 @@ def play(door: Door, scenarios: Sequence[Scenario], *, at_once: int = 6) -> dict
     return traces
 
 
-def _play(door: Door, coming: deque[Scenario], at_once: int, traces: dict[str, Trace | Stuck]) -> None:
+def _play(
+    door: Door, coming: deque[Scenario], at_once: int, traces: dict[str, Trace | Stuck]
+) -> None:
     playing: list[_Play] = []
     watch = _Watch(door)
     while coming or playing:
@@ -209,9 +212,7 @@ class _Play:
             case words.Repair():
                 door.repair(act.node)
             case words.Kill():
-                running = [
-                    t for t in look.tasks if t.image == act.image and t.state == "running"
-                ]
+                running = [t for t in look.tasks if t.image == act.image and t.state == "running"]
                 task = max(running, key=lambda each: str(each.slot))
                 door.kill_container(task.node, task.container)
             case _:
@@ -290,5 +291,3 @@ def _host(doc: Mapping[str, Any]) -> str:
 def _told(look: Look) -> str:
     tasks = sorted(f"{t.release} {t.state}/{t.desired} {t.error}".strip() for t in look.tasks)
     return f"update status {look.status!r}; {', '.join(tasks)}"
-
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from typing import Any
 
 from docker import APIClient
@@ -29,12 +30,6 @@ class RealDoor(Door):
         """Hang up."""
         self._client.close()
 
-    @property
-    def version(self) -> str:
-        """The engine's, as "26.1.4"."""
-        found: str = self._client.version()["Version"]
-        return found.partition("+")[0]
-
     def ask(
         self, method: str, path: str, query: dict[str, str] | None = None, body: Any = None
     ) -> Any:
@@ -42,10 +37,8 @@ class RealDoor(Door):
         answer = self._client.request(method, url, params=query, json=body, timeout=30)
         text = answer.text
         if answer.status_code >= 400:
-            try:
+            with suppress(ValueError, KeyError):
                 text = json.loads(text)["message"]
-            except (ValueError, KeyError):
-                pass
             raise Refused(answer.status_code, text)
         if path == "/events":
             return [json.loads(line) for line in text.splitlines() if line.strip()]

@@ -1,4 +1,4 @@
-"""The simulated swarm as a door: in process and in virtual time, by the requests of the real API."""
+"""The simulated swarm as a door: in virtual time, by the requests of the Engine API."""
 
 from __future__ import annotations
 
@@ -68,31 +68,31 @@ def simulate(scenario: Scenario, pace: Pace | None = None, *, seed: int = 7) -> 
 
 def tell(sim: SimSwarm, scenario: Scenario, pace: Pace | None) -> None:
     """Tell a swarm of the lab's images, and of what a scenario's commands would do."""
+    measured = pace or _USUAL
+    stop = (measured.stop or _USUAL.stop) - Timing().stop_dispatch
+    if scenario.networks:
+        stop -= Timing().gossip
     usual: BehaviourWords = {
-        "starts_in": _or(pace and pace.start, _USUAL.start),
-        "stops_in": max(_or(pace and pace.stop, _USUAL.stop) - Timing().stop_dispatch, 0.05),
+        "starts_in": measured.start or _USUAL.start,
+        "stops_in": max(stop, 0.05),
         "stop_exit_code": 0,
     }
-    if scenario.networks:
-        usual["stops_in"] = max(usual["stops_in"] - Timing().gossip, 0.05)
     for name, behaviour in IMAGES.items():
-        sim.image(f"{REGISTRY}/{name}", **{**usual, **behaviour})
+        words: BehaviourWords = {**usual, **behaviour}
+        sim.image(f"{REGISTRY}/{name}", **words)
     for name, slots, behaviour in scenario.told:
         if slots:
             sim.image(f"{REGISTRY}/{name}", on_slots=slots, **behaviour)
         else:
-            sim.image(f"{REGISTRY}/{name}", **{**usual, **behaviour})
+            words = {**usual, **behaviour}
+            sim.image(f"{REGISTRY}/{name}", **words)
 
 
 def _timing(pace: Pace | None) -> Timing:
     timing = Timing(heartbeat=_HEARTBEAT)
     before = timing.allocate + timing.schedule + timing.dispatch + timing.accept
-    prepare = _or(pace and pace.prepare, _USUAL.prepare)
+    prepare = (pace or _USUAL).prepare or _USUAL.prepare
     return Timing(heartbeat=_HEARTBEAT, prepare=max(prepare - before, 0.02))
-
-
-def _or(value: float | None, usual: float) -> float:
-    return value if value else usual
 
 
 class SimDoor(Door):

@@ -28,6 +28,11 @@ _LASTS = 0.4
 #: A task that ended so soon after its start may have run without anybody seeing it.
 _RAN = 1.0
 
+#: A task that took longer to stop was on a node that could not be reached.
+_STOPS = 5.0
+#: ... and one that took longer to start had a health check, or was tried again.
+_STARTS = 3.0
+
 Facts = dict[str, Any]
 Marks = dict[str, list[float]]
 
@@ -99,7 +104,7 @@ class Pace:
     How quick the machine was, as seconds: the simulated one is told to be as quick.
 
     Attributes:
-        prepare: From the creation of a task to READY.
+        prepare: From the creation of a task to READY, or until its image is found missing.
         start: From STARTING to RUNNING, where there is no health check.
         stop: From desired SHUTDOWN to the end of the container.
     """
@@ -209,7 +214,11 @@ class Recorder:
         """What can be compared of it."""
         last = self._last
         assert last is not None
-        began = self._acts[0] if self._acts else min(l.last.created_at for l in self._lives.values())
+        began = (
+            self._acts[0]
+            if self._acts
+            else min(life.last.created_at for life in self._lives.values())
+        )
         states = sorted((at, state) for at, state in self._states if at >= began - 0.01)
         messages = {s: _plain(text, self.names) for s, text in self._messages.items()}
         facts: Facts = {
@@ -232,7 +241,9 @@ class Recorder:
         ended = [
             life.ended_at
             for life in self._lives.values()
-            if life.ended_at is not None and life.ended_at >= began
+            if life.ended_at is not None
+            and life.ended_at >= began
+            and life.last.desired != "remove"
         ]
         marks: Marks = {
             "created": _after(began, (life.last.created_at for life in lives)),
@@ -308,17 +319,29 @@ class Recorder:
 
     def _pace(self) -> Pace:
         lives = self._lives.values()
-        prepare = [l.since["ready"] - l.last.created_at for l in lives if "ready" in l.since]
+        prepare = [
+            life.since[state] - life.last.created_at
+            for life in lives
+            for state in ("ready", "rejected")
+            if state in life.since
+            and life.last.node
+            and life.since[state] - life.last.created_at < _STARTS
+        ]
         start = [
-            l.since["running"] - l.since["starting"]
-            for l in lives
-            if {"starting", "running"} <= l.since.keys() and l.last.image.startswith("web")
+            life.since["running"] - life.since["starting"]
+            for life in lives
+            if {"starting", "running"} <= life.since.keys()
+            and life.last.image.startswith("web")
+            and life.since["running"] - life.since["starting"] < _STARTS
         ]
         stop = [
-            l.ended_at - l.off_at
-            for l in lives
-            if l.ended_at is not None and l.off_at is not None and "running" in l.since
-            and l.last.state == "shutdown" and l.ended_at > l.off_at
+            life.ended_at - life.off_at
+            for life in lives
+            if life.ended_at is not None
+            and life.off_at is not None
+            and "running" in life.since
+            and life.last.state == "shutdown"
+            and 0 < life.ended_at - life.off_at < _STOPS
         ]
         return Pace(prepare=_middle(prepare), start=_middle(start), stop=_middle(stop))
 
@@ -341,7 +364,7 @@ def _plain(text: str, names: Mapping[str, str]) -> str:
 
 
 def release(spec: Mapping[str, Any]) -> str:
-    """What a service spec or a task spec is called: its image and what else tells releases apart."""
+    """What a spec of a service or a task is called: its image, and what else tells it apart."""
     template = spec.get("TaskTemplate", spec)
     container = template["ContainerSpec"]
     words = [container["Image"].rpartition("/")[2], *(container.get("Env") or ())]

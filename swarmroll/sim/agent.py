@@ -175,6 +175,7 @@ class Agents:
                 container.later(bad, self.unhealthy, task, behaviour)
         if behaviour.crashes_after is not None:
             wait = behaviour.crashes_after + self._timing.notice
+            task.exits_at = self._store.clock.now + behaviour.crashes_after
             container.later(wait, self.exited, task, behaviour.exit_code)
 
     def _healthy(self, task: SimTask) -> None:
@@ -233,6 +234,10 @@ class Agents:
         wait = self._timing.stop_dispatch
         if task.spec.networked:
             wait += self._timing.gossip
+        if task.exits_at is not None and task.exits_at <= self._store.clock.now + wait:
+            # It ends by itself while its agent has not come to stop it: the code is its own.
+            task.container.later(wait, self._stopped, task, behaviour.exit_code)
+            return
         within = behaviour.stops_in <= task.spec.grace
         wait += min(behaviour.stops_in, task.spec.grace)
         code = behaviour.stop_exit_code if within else KILLED

@@ -27,6 +27,7 @@ class SimTask:
         desired: What the managers want; only ever increases.
         local: How far the agent has come, which the managers may not have heard yet.
         told: The desired state that the agent knows.
+        exits_at: When its process ends by itself, if it is not stopped before.
         stopping: Whether the agent has begun to stop it.
         state_at: When it came to this state, or its agent last said so, by the managers' clock.
         applied_at: When its agent last said anything of it.
@@ -44,6 +45,7 @@ class SimTask:
         "desired",
         "error",
         "exit_code",
+        "exits_at",
         "id",
         "in_store",
         "local",
@@ -82,6 +84,7 @@ class SimTask:
         self.state = TaskState.NEW
         self.local = TaskState.NEW
         self.told = TaskState.NEW
+        self.exits_at: float | None = None
         self.stopping = False
         self.message = "created"
         self.error = ""

@@ -140,3 +140,18 @@ def test_a_node_where_a_service_failed_five_times_is_avoided() -> None:
         sim.run(60)
         running = [task for task in sim.tasks("web") if task.running]
         assert [task.node_id for task in running] == [sim.node("node-1").id]
+
+
+def test_a_task_that_nobody_wants_any_more_still_gets_a_node_and_ends_there(
+    sim: SimSwarm, web: Web
+) -> None:
+    """It does not stay pending for ever, though it was given up before it had a node."""
+    sim.create_service("web", image="app:1", update={"order": "start-first"})
+    sim.update_service("web", image="app:2")
+    sim.run_until(lambda: any(t.state is TaskState.PENDING for t in web.tasks()))
+    sim.rollback_service("web")
+    sim.run(10)
+    assert [(t.image, t.state, t.node_id != "") for t in web.tasks()] == [
+        ("app:1", TaskState.RUNNING, True),
+        ("app:2", TaskState.SHUTDOWN, True),
+    ]
