@@ -21,7 +21,7 @@ from integration.lab import Cluster
 from integration.lab.host import Host
 
 #: Times the tolerance of `compare`: this machine may be busy with other things.
-_SLACK = 2.0
+_SLACK = 1.5
 
 
 @pytest.fixture(autouse=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import attrs
 
+from integration.conformance.scenarios import SCENARIOS
 from integration.conformance.simulated import simulate
 from integration.conformance.trace import Pace, Trace
 from integration.conformance.words import Scenario
@@ -16,8 +18,12 @@ from integration.conformance.words import Scenario
 RECORDED = Path(__file__).parent / "recorded"
 
 #: A time may differ by this share of the real one, and this many seconds. The share is for what
-#: adds up; the second is that of a container on a busy machine that starts or stops late.
-SHARE, SECONDS = 0.25, 1.0
+#: adds up; the seconds are those of a container that starts or stops late, as
+#: happens on a small machine that plays many scenarios at once (1.2 s late was seen).
+SHARE, SECONDS = 0.35, 1.5
+
+#: The engine that tests run on, unless told otherwise.
+USUAL = "26"
 
 #: Simulated swarms that each real trace is held against.
 SEEDS = (1, 2, 3, 4)
@@ -58,8 +64,19 @@ def held(
     return found
 
 
+def agrees(engine: str, scenario: Scenario, real: Trace) -> list[Difference]:
+    """As `held`, for a recorded trace; with fewer seeds, for this is in every run of the tests."""
+    return held(scenario, real, seeds=SEEDS[:2] if engine == USUAL else SEEDS[:1])
+
+
 def simulated(scenario: Scenario, pace: Pace, seed: int = SEEDS[0]) -> Trace:
-    """What the simulator makes of a scenario."""
+    """What the simulator makes of a scenario; the same as before, if it was asked before."""
+    return _simulated(scenario.name, pace, seed)
+
+
+@cache
+def _simulated(name: str, pace: Pace, seed: int) -> Trace:
+    (scenario,) = [each for each in SCENARIOS if each.name == name]
     return plain(simulate(scenario, pace, seed=seed))
 
 

@@ -122,7 +122,6 @@ _GOOD = (
         spec=service(update=pace(parallelism=0)),
         steps=(at_first(Update(spec=_FORCE)),),
         ends=Status("completed"),
-        fast=True,
     ),
     Scenario(
         name="stubborn",
@@ -253,7 +252,6 @@ _BAD = (
         spec=service(update=pace(on_failure="continue")),
         steps=(at_first(Update(image="web:crash")),),
         ends=Status("completed"),
-        fast=True,
         varies=_PLACES_VARY,
     ),
     Scenario(
@@ -309,7 +307,6 @@ _BAD = (
         tells="an image that nobody has is rejected, and pauses the update",
         steps=(at_first(Update(image="missing:1")),),
         ends=Status("paused"),
-        fast=True,
         varies=_PLACES_VARY,
     ),
     Scenario(
@@ -668,7 +665,6 @@ _SECOND = (
             Step(together(Status("paused"), Settled()), Update(image="web:2")),
         ),
         ends=Status("completed"),
-        fast=True,
         varies={**_PLACES_VARY, "serving": "the slot that is down may be the first to be mended"},
     ),
     Scenario(
