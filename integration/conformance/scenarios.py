@@ -70,6 +70,10 @@ _EITHER_FIRST = {
     "order": "for the same reason",
 }
 
+_QUICK = {
+    "in flight": "two tasks that start at once may be so quick that they are not seen together"
+}
+
 _GOOD = (
     Scenario(
         name="good-release",
@@ -484,6 +488,7 @@ _ROLLBACK = (
             Step(together(Status("completed"), Settled()), RollBack()),
         ),
         ends=Status("rollback_paused"),
+        varies=_QUICK,
     ),
     Scenario(
         name="rollback-fails-in-its-rollback",
@@ -501,6 +506,7 @@ _ROLLBACK = (
         ),
         ends=Passed(9),
         unsettled=True,
+        varies=_QUICK,
     ),
     Scenario(
         name="rollback-goes-on",
@@ -513,6 +519,7 @@ _ROLLBACK = (
         ),
         ends=Passed(9),
         unsettled=True,
+        varies=_QUICK,
     ),
     Scenario(
         name="rollback-stalls",
@@ -640,21 +647,12 @@ _SECOND = (
     Scenario(
         name="resumed",
         tells="a label resumes a paused update",
-        spec=service(policy=restart(delay=1)),
         steps=(
             at_first(Update(image="missing:1")),
-            Step(Status("paused"), Update(spec=_LABEL)),
+            Step(together(Status("paused"), Settled()), Update(spec=_LABEL)),
         ),
-        ends=together(Status("paused"), Passed(2)),
-        unsettled=True,
-        varies={
-            "slots": "how often the first slot is tried again until the second one fails is chance",
-            "per node": "for the same reason",
-            "serving": "for the same reason",
-            "in flight": "for the same reason",
-            "messages": "either slot may be the one that fails",
-        },
-        untimed="how often a slot is tried again is chance",
+        ends=together(Status("paused"), Passed(3)),
+        varies=_EITHER_FIRST,
     ),
     Scenario(
         name="mended",
@@ -684,6 +682,7 @@ _SCALE = (
         spec=service(replicas=2),
         steps=(at_first(Update(replicas=4)),),
         ends=together(Tasks("web:1", count=4), Passed(1)),
+        varies=_QUICK,
     ),
     Scenario(
         name="scaled-down",
@@ -699,6 +698,7 @@ _SCALE = (
         steps=(at_first(Update(image="web:2", replicas=4)),),
         ends=Status("completed"),
         fast=True,
+        varies=_QUICK,
     ),
     Scenario(
         name="scaled-down-with-a-release",
