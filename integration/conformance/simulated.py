@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from random import Random
 from typing import Any
 
 from integration.conformance.doors import Door, Refused
@@ -45,7 +47,9 @@ _HEARTBEAT = 2.0
 _USUAL = Pace(prepare=0.15, start=0.4, stop=1.4)
 
 
-def simulate(scenario: Scenario, pace: Pace | None = None, *, seed: int = 7) -> Trace:
+def simulate(
+    scenario: Scenario, pace: Pace | None = None, *, seed: int = 7, late: float = 0.0
+) -> Trace:
     """
     Play one scenario on a simulated swarm of its own.
 
@@ -53,21 +57,37 @@ def simulate(scenario: Scenario, pace: Pace | None = None, *, seed: int = 7) -> 
         scenario: Which.
         pace: How quick the machine is that the trace will be compared with.
         seed: Of everything that is left to chance.
+        late: Seconds by which containers of a node start late at most, as on a busy machine.
 
     Raises:
         Stuck: It does not get to where it should.
     """
     sim = SimSwarm(nodes=3, seed=seed, timing=_timing(pace))
     with sim:
-        tell(sim, scenario, pace)
+        rng = Random(seed)
+        tell(sim, scenario, pace, late=[rng.uniform(0, late) for _ in range(3)] if late else ())
         played = play(SimDoor(sim), [scenario])[scenario.name]
     if isinstance(played, Stuck):
         raise played
     return played
 
 
-def tell(sim: SimSwarm, scenario: Scenario, pace: Pace | None) -> None:
-    """Tell a swarm of the lab's images, and of what a scenario's commands would do."""
+def tell(
+    sim: SimSwarm,
+    scenario: Scenario,
+    pace: Pace | None,
+    *,
+    late: Sequence[float] = (),
+) -> None:
+    """
+    Tell a swarm of the lab's images, and of what a scenario's commands would do.
+
+    Args:
+        sim: The swarm.
+        scenario: What will be played on it.
+        pace: See `simulate`.
+        late: By how many seconds containers start late, by node.
+    """
     measured = pace or _USUAL
     stop = (measured.stop or _USUAL.stop) - Timing().stop_dispatch
     if scenario.networks:
@@ -80,6 +100,9 @@ def tell(sim: SimSwarm, scenario: Scenario, pace: Pace | None) -> None:
     for name, behaviour in IMAGES.items():
         words: BehaviourWords = {**usual, **behaviour}
         sim.image(f"{REGISTRY}/{name}", **words)
+        for place, seconds in enumerate(late, start=1):
+            starts_in = words["starts_in"] + seconds
+            sim.image(f"{REGISTRY}/{name}", on_nodes=[f"node-{place}"], starts_in=starts_in)
     for name, slots, behaviour in scenario.told:
         if slots:
             sim.image(f"{REGISTRY}/{name}", on_slots=slots, **behaviour)

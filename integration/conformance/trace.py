@@ -28,9 +28,7 @@ _LASTS = 0.4
 #: A task that ended so soon after its start may have run without anybody seeing it.
 _RAN = 1.0
 
-#: A task that took longer to stop was on a node that could not be reached.
-_STOPS = 5.0
-#: ... and one that took longer to start had a health check, or was tried again.
+#: A task that took longer to start had a health check, or was tried again.
 _STARTS = 3.0
 
 Facts = dict[str, Any]
@@ -106,7 +104,7 @@ class Pace:
     Attributes:
         prepare: From the creation of a task to READY, or until its image is found missing.
         start: From STARTING to RUNNING, where there is no health check.
-        stop: From desired SHUTDOWN to the end of the container.
+        stop: From desired SHUTDOWN to the end of the container, on nodes that were never lost.
     """
 
     prepare: float
@@ -140,8 +138,10 @@ class _Life:
     def see(self, task: SeenTask, at: float) -> None:
         self.last = task
         self.since.setdefault(task.state, task.state_at)
-        if self.off_at is None and task.desired in _OFF:
-            self.off_at = at
+        if task.desired in _OFF:
+            # Its agent says RUNNING once more when it hears of it: better than when we looked.
+            heard = task.state == "running" and task.state_at > self.since["running"]
+            self.off_at = min(self.off_at or at, task.state_at if heard else at)
 
     @property
     def ended_at(self) -> float | None:
@@ -182,6 +182,7 @@ class Recorder:
         self._acts: list[float] = []
         self._refusals: list[str] = []
         self._last: Look | None = None
+        self._lost: set[str] = set()
 
     @property
     def names(self) -> dict[str, str]:
@@ -191,6 +192,7 @@ class Recorder:
     def look(self, look: Look) -> None:
         """See one look."""
         self._last = look
+        self._lost |= look.lost
         for task in look.tasks:
             self._lives.setdefault(task.id, _Life(task)).see(task, look.at)
         if look.status and self._acts:
@@ -341,7 +343,8 @@ class Recorder:
             and life.off_at is not None
             and "running" in life.since
             and life.last.state == "shutdown"
-            and 0 < life.ended_at - life.off_at < _STOPS
+            and life.ended_at > life.off_at
+            and life.last.node not in self._lost
         ]
         return Pace(prepare=_middle(prepare), start=_middle(start), stop=_middle(stop))
 

@@ -223,6 +223,9 @@ class Agents:
         """
         if task.stopping or task.local > TaskState.RUNNING:
             return
+        if task.exits_at is not None and task.exits_at <= self._store.clock.now:
+            # It has ended by itself, which its agent is about to notice.
+            return
         task.stopping = True
         if task.container is not None:
             task.container.end()

@@ -129,7 +129,7 @@ def test_another_message_is_a_difference(real: Trace) -> None:
 
 def test_another_time_is_a_difference(real: Trace) -> None:
     """More than a third and two seconds late."""
-    marks = {**real.marks, "completed": [real.marks["completed"][0] * 1.5 + 2]}
+    marks = {**real.marks, "completed": [real.marks["completed"][0] * 2 + 3]}
     scenario = BY_NAME["good-release"]
     late = attrs.evolve(real, marks=marks)
     found = held(scenario, late)
