@@ -32,8 +32,10 @@ def table() -> str:
             real = traces[engine].get(scenario.name)
             if real is None:
                 cells.append("")
-                continue
-            cells.append("differs" if agrees(engine, scenario, real) else "yes")
+            elif engine in scenario.differs:
+                cells.append(f"no: {scenario.differs[engine]}")
+            else:
+                cells.append("NO" if agrees(engine, scenario, real) else "yes")
         real = traces[USUAL][scenario.name]
         mine = simulated(scenario, real.pace)
         times = f"{_length(real.marks)} | {_length(mine.marks)}"

@@ -159,8 +159,8 @@ class _Life:
         """In words, without anything that is different each time."""
         task = self.last
         if task.desired == "remove":
-            # It is gone a quarter of a second after its end: few see it.
-            return f"{task.release}: removed"
+            # It is gone a quarter of a second after its end: few see it, or what came of it.
+            return "removed"
         text = f"{task.release}: {task.state}"
         if task.desired != task.state:
             text += f", wanted {task.desired}"

@@ -306,7 +306,7 @@ class Scenario:
             the slots that they hold for (none: all of them).
         varies: Facts that are left to chance on a real engine too -> why. For these the real
             trace has to be one of those that the simulator gives with different seeds.
-        untimed: Why durations mean nothing here, if they do not.
+        differs: Engines that do something else -> what, and why the simulator does not.
     """
 
     name: str
@@ -322,7 +322,7 @@ class Scenario:
     node_labels: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict)
     told: tuple[tuple[str, tuple[int, ...], BehaviourWords], ...] = ()
     varies: Mapping[str, str] = attrs.field(factory=dict)
-    untimed: str = ""
+    differs: Mapping[str, str] = attrs.field(factory=dict)
 
 
 def _merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> Document:
