@@ -65,6 +65,12 @@ integration: $(READY) ## Run the tests on real swarms; ARGS go to pytest.
 	@echo "integration: real swarms"
 	@$(BIN)/python -m integration.lab.run $(EVERYTHING) $(ARGS)
 
+.PHONY: conformance
+conformance: $(READY) ## Hold the simulated swarm to a real one, in all scenarios; ENGINES="20 26 28".
+	@echo "conformance: the same scenarios on real swarms and on the simulated one"
+	@$(BIN)/python -m integration.lab.run --everything --engines "$(or $(ENGINES),26)" \
+		integration/test_conformance.py --whole $(if $(RECORD),--record) $(ARGS)
+
 .PHONY: demo
 demo: $(READY) ## Show a rolling update and a rollback on a real swarm (simulated without an engine).
 	@$(BIN)/python -m integration.demo
