@@ -55,7 +55,7 @@ types: $(READY) ## Check types.
 .PHONY: unit
 unit: $(READY) ## Run the tests in memory; every branch of the core has to be covered.
 	@echo "unit: pytest with coverage"
-	@$(BIN)/pytest --quiet --cov --cov-report= $(ARGS)
+	@$(BIN)/pytest --quiet -n auto --cov --cov-report= $(ARGS)
 	@$(BIN)/coverage report --skip-covered
 	@echo "unit: every branch of swarmroll/core is covered?"
 	@$(BIN)/coverage report --include='swarmroll/core/*' --fail-under=100
@@ -64,6 +64,12 @@ unit: $(READY) ## Run the tests in memory; every branch of the core has to be co
 integration: $(READY) ## Run the tests on real swarms; ARGS go to pytest.
 	@echo "integration: real swarms"
 	@$(BIN)/python -m integration.lab.run $(EVERYTHING) $(ARGS)
+
+.PHONY: conformance
+conformance: $(READY) ## Hold the simulated swarm to a real one, in all scenarios; ENGINES="20 26 28".
+	@echo "conformance: the same scenarios on real swarms and on the simulated one"
+	@$(BIN)/python -m integration.lab.run --everything --engines "$(or $(ENGINES),26)" \
+		integration/test_conformance.py --whole $(if $(RECORD),--record) $(ARGS)
 
 .PHONY: demo
 demo: $(READY) ## Show a rolling update and a rollback on a real swarm (simulated without an engine).

@@ -33,10 +33,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--lab", metavar="FILE", help="a lab that `python -m integration.lab.run` started"
     )
+    parser.addoption("--whole", action="store_true", help="play every scenario of conformance")
+    parser.addoption(
+        "--record",
+        action="store_true",
+        help="keep the traces of conformance as those of the engine",
+    )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests on five nodes come last, so that a run of the others never starts those nodes."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """
+    Tests on five nodes come last, so that a run of the others never starts those nodes.
+
+    Scenarios that are not for every run are left out, unless they are asked for.
+    """
+    if not config.getoption("--whole"):
+        left_out = [item for item in items if item.get_closest_marker("whole")]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
     for item in items:
         if "five_nodes" in getattr(item, "fixturenames", ()):
             item.add_marker("five_nodes")

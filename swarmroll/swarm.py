@@ -21,6 +21,7 @@ from swarmroll.core.phases import Phase, Trigger
 from swarmroll.core.plan import (
     ADOPT,
     BASE_DEADLINE,
+    FAIL,
     PAUSE,
     ROLLBACK,
     Baseline,
@@ -159,6 +160,7 @@ class Swarm:
         on_failure: str = ROLLBACK,
         deadline: Duration | None = None,
         on_foreign: str = ADOPT,
+        on_bad_node: str = FAIL,
         allow: Iterable[str] = (),
         reason: str = "",
     ) -> Plan:
@@ -175,6 +177,8 @@ class Swarm:
             on_failure: ``rollback`` or ``pause``.
             deadline: Progress deadline: so long without a further converged slot is a failure.
             on_foreign: ``adopt`` or ``stop``, when others scale or relabel the service meanwhile.
+            on_bad_node: ``fail`` or ``wait``, when all failures are on one node and others run
+                the release well: take it back, or wait for those slots elsewhere.
             allow: Codes of findings that shall not refuse the rollout; ``*`` allows all.
             reason: Why, for the record.
 
@@ -187,6 +191,7 @@ class Swarm:
         policy = _policy(
             on_failure=on_failure,
             on_foreign=on_foreign,
+            on_bad_node=on_bad_node,
             deadline=deadline,
             allow=allow,
             reason=reason,
@@ -303,6 +308,7 @@ class Swarm:
         on_failure: str = ROLLBACK,
         deadline: Duration | None = None,
         on_foreign: str = ADOPT,
+        on_bad_node: str = FAIL,
         allow: Iterable[str] = (),
         reason: str = "",
         wait_for_lease: Duration = 0.0,
@@ -332,6 +338,7 @@ class Swarm:
         policy = _policy(
             on_failure=on_failure,
             on_foreign=on_foreign,
+            on_bad_node=on_bad_node,
             deadline=deadline,
             allow=allow,
             reason=reason,
@@ -589,6 +596,7 @@ def _policy(
     *,
     on_failure: str,
     on_foreign: str,
+    on_bad_node: str,
     deadline: Duration | None,
     allow: Iterable[str],
     reason: str,
@@ -597,6 +605,7 @@ def _policy(
     return Policy(
         on_failure=on_failure,
         on_foreign=on_foreign,
+        on_bad_node=on_bad_node,
         deadline=None if deadline is None else seconds(deadline, name="deadline"),
         allow=(allow,) if isinstance(allow, str) else tuple(allow),
         reason=reason,

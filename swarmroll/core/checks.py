@@ -119,3 +119,14 @@ def of_waves() -> Iterator[Finding]:
         message="while a wave holds, a task of the old spec that ends comes back with the new one;"
         " the engine chooses the slots; and a change of leader may move one more wave",
     )
+
+
+def of_waiting() -> Iterator[Finding]:
+    """What it costs to wait for slots of a bad node elsewhere."""
+    yield Finding(
+        code="no-unattended-rollback",
+        severity=Severity.WARNING,
+        message="the engine is not asked to roll back by itself, since it cannot tell a bad node"
+        " from a bad release; this process does it while it lives",
+        fix="leave on_bad_node at 'fail' where nobody watches",
+    )

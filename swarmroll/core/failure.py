@@ -45,6 +45,7 @@ class Failure:
     Attributes:
         slot: Replica number, or the node's id for a global service.
         node: Hostname, or the node's id where the name is not known; empty if never placed.
+        node_id: Its id; empty if never placed.
         error: The engine's own words.
         exit_code: Of its container; None if it never ran.
         message: The last good step that the engine reported.
@@ -62,6 +63,7 @@ class Failure:
     image: str
     at: float
     in_rollback: bool = False
+    node_id: str = ""
 
     @property
     def headline(self) -> str:

@@ -28,7 +28,7 @@ from swarmroll.core.steps import next_step
 from swarmroll.core.trouble import engine_paused, failures_exceeded, go_on, overdue
 from swarmroll.core.turn import Turn
 from swarmroll.core.units import duration_text
-from swarmroll.core.waves import account, left_to_move, moved_slots, prove_wave
+from swarmroll.core.waves import account, moved_slots, prove_wave
 
 ENGINE_STOPPED = (UpdateState.PAUSED, UpdateState.ROLLBACK_PAUSED)
 
@@ -132,11 +132,14 @@ def updating(turn: Turn) -> Decision:
 
 
 def _moving_wave(turn: Turn) -> Decision:
-    """The engine is held after the wave, so that it never says done: only we can tell."""
+    """
+    The engine is held after the wave, so that it never says done: only we can tell.
+
+    It takes all slots of a wave at once. One whose node is lost it would wait for in vain, but
+    nothing depends on that: the next wave replaces its updater.
+    """
     state = turn.state
     step = state.plan.steps[state.step]
-    if waited_for_in_vain(turn) and left_to_move(turn) > 0:
-        return go_on(turn, "waits for a task whose node is lost")
     if turn.snapshot.depth < full(turn):
         watched = state.waiting_for and turn.now < state.proof_due
         if state.progress < step.wave or watched:

@@ -81,6 +81,9 @@ class NoData(enum.StrEnum):
     PASS = "pass"
 
 
+ANSWERS_KEPT = 100
+"""A gate that says now this, now that, for days, must not fill the record."""
+
 RATIO_FROM = 5
 """Checks from which on a share of failed ones says something."""
 
@@ -340,7 +343,7 @@ class GateAnswer:
 def noted(
     answers: tuple[GateAnswer, ...], record: GateRecord, name: str, verdict: Verdict, at: float
 ) -> tuple[GateAnswer, ...]:
-    """The answers with one more; the same as the gate's last one counts it up."""
+    """The answers with one more; the same as the gate's last one counts it up. The last 100."""
     for index in range(len(answers) - 1, -1, -1):
         last = answers[index]
         if last.gate == name:
@@ -362,7 +365,7 @@ def noted(
         first_at=at,
         last_at=at,
     )
-    return (*answers, new)
+    return (*answers, new)[-ANSWERS_KEPT:]
 
 
 def _is_number(value: object) -> bool:

@@ -75,6 +75,8 @@ def _sight(turn: Turn, mine: Iterable[Task], before: float) -> None:
     seen = dict(turn.state.seen)
     for task in mine:
         sighting = seen.get(task.id) or Sighting(slot=task.slot_key)
+        if task.node_id:
+            sighting = attrs.evolve(sighting, node_id=task.node_id)
         if task.running and sighting.running_since is None:
             sighting = attrs.evolve(
                 sighting, running_since=now, running_at=wall, running_after=before
@@ -131,6 +133,7 @@ def _fail(turn: Turn, task: Task) -> None:
         task_id=task.id,
         slot=task.slot_key,
         node=(node.hostname if node else "") or task.node_id,
+        node_id=task.node_id,
         state=task.state.name.lower(),
         error=mask_text(task.error, secrets_of(state.goal)),
         exit_code=task.exit_code,

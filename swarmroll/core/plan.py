@@ -29,6 +29,8 @@ ROLLBACK = "rollback"
 PAUSE = "pause"
 ADOPT = "adopt"
 STOP = "stop"
+FAIL = "fail"
+WAIT = "wait"
 
 BASE_DEADLINE = 600.0
 CRASH_LOOP_SECONDS = 60.0
@@ -42,6 +44,8 @@ class Policy:
     Attributes:
         on_failure: ``rollback`` or ``pause``.
         on_foreign: ``adopt`` what others change of replicas and service labels, or ``stop``.
+        on_bad_node: When all failures are on one node, and others run the release well: ``fail``
+            as with any failure, or ``wait`` for those slots elsewhere, up to the deadline.
         deadline: Seconds without a further converged slot that count as a failure; None takes
             10 minutes plus the start period and the stop grace of the new spec.
         allow: Codes of findings that do not refuse the rollout; ``*`` allows all.
@@ -51,6 +55,7 @@ class Policy:
 
     on_failure: str = ROLLBACK
     on_foreign: str = ADOPT
+    on_bad_node: str = FAIL
     deadline: float | None = None
     allow: tuple[str, ...] = ()
     reason: str = ""
@@ -64,6 +69,8 @@ class Policy:
             raise PlanError(f"on_failure must be 'rollback' or 'pause', got {self.on_failure!r}")
         if self.on_foreign not in (ADOPT, STOP):
             raise PlanError(f"on_foreign must be 'adopt' or 'stop', got {self.on_foreign!r}")
+        if self.on_bad_node not in (FAIL, WAIT):
+            raise PlanError(f"on_bad_node must be 'fail' or 'wait', got {self.on_bad_node!r}")
         if self.deadline is not None and self.deadline <= 0:
             raise PlanError(f"deadline must be more than 0 seconds, got {self.deadline:g}")
 
@@ -114,6 +121,7 @@ class Plan:
     nodes: Mapping[str, Node] = attrs.field(factory=dict, repr=False)
     on_failure: str = ROLLBACK
     on_foreign: str = ADOPT
+    on_bad_node: str = FAIL
     allow: tuple[str, ...] = ()
     deadline: float = BASE_DEADLINE
     predicted: float = 0.0
@@ -189,6 +197,7 @@ class Plan:
             "findings": [attrs.asdict(finding) for finding in self.findings],
             "on_failure": self.on_failure,
             "on_foreign": self.on_foreign,
+            "on_bad_node": self.on_bad_node,
             "deadline": self.deadline,
             "predicted": self.predicted,
             "reason": self.reason,
@@ -329,6 +338,7 @@ def make_plan(
         *checks.of_service(service),
         *(checks.of_target(final) if steps else ()),
         *(checks.of_way_back(baseline.spec, baseline.why_not, policy.on_failure) if steps else ()),
+        *(checks.of_waiting() if steps and policy.on_bad_node == WAIT else ()),
         *(checks.of_lost_placement(live, baseline.spec) if steps else ()),
         *(checks.of_waves() if any(step.wave for step in steps) else ()),
     ]
@@ -348,6 +358,7 @@ def make_plan(
         nodes=nodes,
         on_failure=on_failure,
         on_foreign=policy.on_foreign,
+        on_bad_node=policy.on_bad_node,
         allow=policy.allow,
         deadline=deadline,
         predicted=sum(_predicted(step) for step in steps),
@@ -478,6 +489,8 @@ def _update_config(ground: _Ground, target: ServiceSpec) -> UpdateConfig:
     replacing = [True for a, b in pairwise((live, *stages(live, target))) if can_restart(a, b)]
     unattended = (
         ground.policy.on_failure == ROLLBACK
+        # It would not tell a bad node from a bad release.
+        and ground.policy.on_bad_node == FAIL
         and ground.baseline.spec is not None
         and not can_restart(live, ground.baseline.spec)
         and len(replacing) == 1

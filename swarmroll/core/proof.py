@@ -31,6 +31,7 @@ class Sighting:
     What was seen of a task made in this rollout.
 
     Attributes:
+        node_id: Where it is, or was last.
         running_since: Driver's monotonic clock, seconds, when it was first seen running; None
             as long as it was not.
         running_at: Driver's wall clock at that moment, seconds since the epoch.
@@ -39,6 +40,7 @@ class Sighting:
     """
 
     slot: SlotKey
+    node_id: str = ""
     running_since: float | None = None
     running_at: float | None = None
     running_after: float = 0.0

@@ -7,13 +7,13 @@ from typing import assert_never
 from swarmroll.core.backward import go_back
 from swarmroll.core.commands import Decision
 from swarmroll.core.estimate import update_seconds
-from swarmroll.core.failure import exceeds
-from swarmroll.core.looking import full, half_way, stuck
+from swarmroll.core.looking import LOOK_EVERY, full, half_way, stuck
 from swarmroll.core.phases import Phase, Trigger
 from swarmroll.core.plan import ROLLBACK
 from swarmroll.core.snapshot import Depth, UpdateState
 from swarmroll.core.standing import hold_engine, tell_to_go_on
-from swarmroll.core.state import Purpose, State
+from swarmroll.core.state import Purpose
+from swarmroll.core.suspicion import Suspect, excused, only_on, suspect, too_many
 from swarmroll.core.turn import Turn
 from swarmroll.core.units import duration_text
 from swarmroll.core.waves import left_to_move
@@ -67,17 +67,10 @@ def fail(turn: Turn, trigger: Trigger, reason: str) -> Decision:
     return turn.move(Trigger.STOPPED_ON_FAILURE, reason, standing_still=None)
 
 
-def _too_many(state: State) -> str:
-    """Why the release has failed too often, a sentence; empty if it has not."""
-    step = state.plan.steps[state.step]
-    config = step.spec.effective_update_config
-    return exceeds(state.open_failures, config, max(1, step.restarts + step.adds))
-
-
 def failures_exceeded(turn: Turn) -> Decision | None:
     """Turn back or stop when too much has failed; the engine gets a moment to do so itself."""
     state = turn.state
-    reason = _too_many(state)
+    reason = too_many(state)
     if not reason:
         return None
     config = state.plan.steps[state.step].spec.effective_update_config
@@ -133,23 +126,28 @@ def engine_paused(turn: Turn, message: str) -> Decision | None:
     if turn.snapshot.depth < Depth.NODES:
         return turn.look(Depth.NODES)
     state = turn.state
-    if state.displaced and not _too_many(state):
+    if (state.displaced or excused(state)) and not too_many(state):
         return _engine_misled(turn, message)
     culprit = f": {state.open_failures[-1].headline}" if state.open_failures else ""
-    reason = f"the engine paused ({message}){culprit}"
+    reason = f"the engine paused ({message}){culprit}{only_on(state)}"
     if state.plan.on_failure == ROLLBACK:
         return go_back(turn, Trigger.FAILURES_EXCEEDED, reason)
     return turn.move(Trigger.STOPPED_ON_FAILURE, reason, standing_still=None)
 
 
 def _engine_misled(turn: Turn, message: str) -> Decision | None:
-    """The engine stopped for a displaced task, which is no failure: tell it to go on."""
+    """The engine stopped for a task that is not held against the release: tell it to go on."""
     state = turn.state
     if state.plan.steps[state.step].wave and left_to_move(turn) < 1:
         return None
     if state.standing_still:
         return turn.move(state.standing_still, state.standing_still_for, standing_still=None)
-    return go_on(turn, f"paused for a displaced task ({message})")
+    if not excused(state):
+        return go_on(turn, f"paused for a displaced task ({message})")
+    if suspect(state) is Suspect.UNDECIDED:
+        return overdue(turn) or turn.look(Depth.NODES, LOOK_EVERY)
+    node = state.open_failures[-1].node
+    return go_on(turn, f"paused for failures on node {node} alone ({message})")
 
 
 def go_on(turn: Turn, why: str) -> Decision:

@@ -20,6 +20,7 @@ from swarmroll.core.plan import ADOPT
 from swarmroll.core.snapshot import Depth, Service, UpdateState
 from swarmroll.core.spec import ROLLOUT_LABEL, ServiceSpec
 from swarmroll.core.state import Intent, Purpose, Sent
+from swarmroll.core.suspicion import only_on
 from swarmroll.core.turn import AFTER_WRITE, Turn
 from swarmroll.core.way_back import putting_back
 
@@ -270,7 +271,7 @@ def _follow_engine(turn: Turn) -> Decision:
     # The engine names the task that was one too many; it is not always the last one seen.
     guilty = [f for f in state.open_failures if f.task_id in words] or state.open_failures[-1:]
     if guilty:
-        cause = guilty[0].headline
+        cause = guilty[0].headline + only_on(state)
     elif state.displaced:
         cause = f"a task was stopped through no fault of the release ({words})"
     else:

@@ -172,6 +172,11 @@ def _harmless(text: str, secrets: Iterable[str] = ()) -> str:
     return printable(mask_text(text.strip(), secrets))
 
 
+def words_of(texts: Iterable[str]) -> frozenset[str]:
+    """What must not be quoted of texts that may be secret: the whole, and each word."""
+    return frozenset(word for text in texts for word in (text.strip(), *text.split()))
+
+
 def told(exc: BaseException) -> str:
     """An exception in words: its type, and what it says if it can say anything."""
     try:
@@ -192,9 +197,7 @@ def verdict_of(answer: object) -> Verdict:
         case Verdict(answer=Answer() as said, reason=str() as reason):
             return Verdict(said, cut(_harmless(reason[:_LONGEST_READ]), LONGEST_REASON))
         case Verdict():
-            return Verdict.failed(
-                "returned a Verdict without an Answer, or whose reason is no text"
-            )
+            return Verdict.failed("returned a Verdict whose answer or reason is none")
         case True:
             return Verdict.passed()
         case False:

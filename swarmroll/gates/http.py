@@ -135,34 +135,28 @@ class HttpGate(Asked):
     def _unfit(self, answer: Answer) -> str:
         said = f"HTTP {answer.status}, wanted {_status_text(self.status)}"
         if answer.status in _REDIRECTS:
-            where = quoted(answer.header("Location"), self._secrets)
+            where = quoted(answer.header("Location"), self._request.secrets)
             limit = f"after {self.redirects} redirects" if self.redirects else "redirects=0"
             return f"{said}: it redirects to {where}, which is not followed ({limit})"
         excerpt = answer.excerpt()
-        return f"{said}: {quoted(excerpt, self._secrets)}" if excerpt.strip() else said
+        return f"{said}: {quoted(excerpt, self._request.secrets)}" if excerpt.strip() else said
 
     def _wrong_body(self, answer: Answer) -> str:
         """What is wrong with the body; empty if nothing is."""
         body = answer.body(self.max_body).decode(errors="replace")
         if self._pattern is not None and not self._pattern.search(body):
             pattern = quoted(self._pattern.pattern)
-            return f"{pattern} is not in its body: {quoted(body, self._secrets)}"
+            return f"{pattern} is not in its body: {quoted(body, self._request.secrets)}"
         if self.json is None:
             return ""
         try:
             document = json.loads(body)
         except (ValueError, RecursionError):
-            kind = quoted(answer.header("Content-Type"))
-            return f"its body ({kind}) is not JSON: {quoted(body, self._secrets)}"
-        return next(filter(None, (_differs(document, *wish) for wish in self.json.items())), "")
-
-    @property
-    def _secrets(self) -> tuple[str, ...]:
-        """What a server that repeats our request would give away."""
-        given = tuple(self._request.headers.values())
-        words = tuple(word for text in given for word in text.split() if len(word) > 5)
-        login = self._request.address.login
-        return (*given, *words, *((login, login.split()[1]) if login else ()))
+            kind = quoted(answer.header("Content-Type"), self._request.secrets)
+            return f"its body ({kind}) is not JSON: {quoted(body, self._request.secrets)}"
+        secrets = self._request.secrets
+        differences = (_differs(document, *wish, secrets) for wish in self.json.items())
+        return next(filter(None, differences), "")
 
 
 def _trust(ca: str | Path | None, *, verify: bool) -> ssl.SSLContext:
@@ -174,12 +168,13 @@ def _trust(ca: str | Path | None, *, verify: bool) -> ssl.SSLContext:
 def _redirected(request: Request, answer: Answer) -> Request:
     """The request that a redirect asks for; what is secret stays with whom it was meant for."""
     location = answer.header("Location")
+    where = quoted(location, request.secrets)
     try:
         target = Address.read(urljoin(request.address.url, location), "Location")
     except (PlanError, ValueError):
-        raise NoAnswer(f"redirects to {quoted(location)}, which is no web address") from None
+        raise NoAnswer(f"redirects to {where}, which is no web address") from None
     if (request.address.scheme, target.scheme) == ("https", "http"):
-        raise NoAnswer(f"redirects from https to {target}, which is not followed")
+        raise NoAnswer(f"redirects from https to {where}, which is not followed")
     same = target.origin == request.address.origin
     login = request.address.login if same else ""
     method = request.method
@@ -218,7 +213,7 @@ def _is_json_wish(wish: object) -> bool:
     return isinstance(wish, Mapping) and all(isinstance(path, str) and path for path in wish)
 
 
-def _differs(document: object, path: str, wanted: object) -> str:
+def _differs(document: object, path: str, wanted: object, secrets: Collection[str]) -> str:
     """How the value at a path differs from the wanted one; empty if it does not."""
     value = document
     for key in path.split("."):
@@ -231,13 +226,14 @@ def _differs(document: object, path: str, wanted: object) -> str:
     # 1 == True in Python, and not in JSON.
     if value == wanted and isinstance(value, bool) == isinstance(wanted, bool):
         return ""
-    return f"{path} is {_value_text(path, value)}, wanted {_value_text(path, wanted)}"
+    texts = [_value_text(path, each, secrets) for each in (value, wanted)]
+    return f"{path} is {texts[0]}, wanted {texts[1]}"
 
 
 def _is_index(key: str) -> bool:
     return key.isdecimal() and key.isascii() and len(key) < 10
 
 
-def _value_text(path: str, value: object) -> str:
+def _value_text(path: str, value: object, secrets: Collection[str]) -> str:
     text = json.dumps(value, default=str, ensure_ascii=False)
-    return quoted(mask_value(path.rpartition(".")[2], text))[1:-1]
+    return quoted(mask_value(path.rpartition(".")[2], text), secrets)[1:-1]

@@ -50,22 +50,25 @@ class _Check:
     One check under way.
 
     Attributes:
-        ends: When it has taken too long, by the keeper's clock.
-        timed_out: Whether that has been told: then nobody waits for its answer any more.
+        ends: When the question has waited too long for its answer, by the keeper's clock.
+        timed_out: Whether that has been told: then nobody waits for the answer any more.
+        next: A newer question, of another moment of the rollout, which takes the place of this
+            one: what it was asked is of no interest any more.
     """
 
-    name: str
+    gate: Gate
     ends: float
     timed_out: bool = False
+    next: GateContext | None = None
 
 
 class Keeper:
     """
     Asks gates, and keeps what they say until it is asked for.
 
-    Every question gets exactly one answer: the gate's verdict; or failed, when it raises, returns
-    something else, takes longer than its time-out, or still hangs since the question before. May
-    be used from several threads.
+    A question gets one answer: the gate's verdict; or failed, when it raises, returns something
+    else, takes longer than its time-out, or still hangs since the question before. Only a newer
+    question to the same gate takes its place. May be used from several threads.
     """
 
     def __init__(
@@ -93,42 +96,39 @@ class Keeper:
         self._closed = False
 
     def ask(self, name: str, context: GateContext) -> None:
-        """Have a gate check; while its check before still runs, that one's time decides."""
+        """Have a gate check, as soon as a check of it that still runs is over."""
         gate = self._gates[name]
         with self._lock:
             if self._closed:
                 return
+            ends = self._monotonic() + gate.rules.timeout + GRACE
             before = self._running.get(name)
-            if before is not None and not before.timed_out:
-                return
             if before is None:
-                ends = self._monotonic() + gate.rules.timeout + GRACE
-                check = self._running[name] = _Check(name, ends)
-            else:
+                check = self._running[name] = _Check(gate, ends)
+            elif before.timed_out:
                 self._heard.append((name, _HANGS))
-        if before is not None:
+            else:
+                before.next, before.ends = context, ends
+                return
+        if before is None:
+            self._start(check, context)
+        else:
             self._wake()
-            return
-        try:
-            self._executor.submit(self._check, check, gate, context)
-        except RuntimeError as exc:
-            # No thread can be started any more.
-            self._done(check, Verdict.failed(f"could not be asked: {told(exc)}"))
 
     def heard(self) -> list[tuple[str, Verdict]]:
         """What has been said since the last call, by name, in order; too late is said too."""
         now = self._monotonic()
         with self._lock:
-            for check in self._running.values():
+            for name, check in self._running.items():
                 if not check.timed_out and now >= check.ends:
-                    check.timed_out = True
-                    self._heard.append((check.name, self._too_late(check.name)))
+                    check.timed_out, check.next = True, None
+                    self._heard.append((name, _too_late(check.gate)))
             heard, self._heard = self._heard, []
         return heard
 
     @property
     def due(self) -> float | None:
-        """When the next check will have taken too long, by the clock; None while none runs."""
+        """When the next question will have waited too long, by the clock; None without one."""
         with self._lock:
             ends = [check.ends for check in self._running.values() if not check.timed_out]
             return min(ends, default=None)
@@ -140,10 +140,17 @@ class Keeper:
             self._running.clear()
             self._heard.clear()
 
-    def _check(self, check: _Check, gate: Gate, context: GateContext) -> None:
+    def _start(self, check: _Check, context: GateContext) -> None:
+        try:
+            self._executor.submit(self._check, check, context)
+        except RuntimeError as exc:
+            # No thread can be started any more.
+            self._done(check, Verdict.failed(f"could not be asked: {told(exc)}"))
+
+    def _check(self, check: _Check, context: GateContext) -> None:
         """Runs in the executor."""
         try:
-            verdict = verdict_of(gate.check(context))
+            verdict = verdict_of(check.gate.check(context))
         except BaseException as exc:
             # Also sys.exit(), and what test and async frameworks raise beside Exception.
             self._done(check, Verdict.failed(f"raised {told(exc)}"))
@@ -153,16 +160,23 @@ class Keeper:
             self._done(check, verdict)
 
     def _done(self, check: _Check, verdict: Verdict) -> None:
+        name = check.gate.rules.name
         with self._lock:
-            if self._running.get(check.name) is not check:
-                return
-            del self._running[check.name]
-            if check.timed_out:
+            if self._running.get(name) is not check:
                 return
             late = self._monotonic() >= check.ends
-            self._heard.append((check.name, self._too_late(check.name) if late else verdict))
-        self._wake()
+            context, check.next = check.next, None
+            if context is None or late:
+                del self._running[name]
+                if check.timed_out:
+                    return
+                self._heard.append((name, _too_late(check.gate) if late else verdict))
+                context = None
+        if context is None:
+            self._wake()
+        else:
+            self._start(check, context)
 
-    def _too_late(self, name: str) -> Verdict:
-        limit = duration_text(self._gates[name].rules.timeout)
-        return Verdict.failed(f"did not answer within {limit}")
+
+def _too_late(gate: Gate) -> Verdict:
+    return Verdict.failed(f"did not answer within {duration_text(gate.rules.timeout)}")

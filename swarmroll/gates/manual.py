@@ -61,31 +61,34 @@ class ManualGate(Asked):
             self, "_seconds", None if self.until is None else duration_of(self.until, what)
         )
 
-    def approve(self, who: str, note: str = "") -> None:
+    def approve(self, who: str, note: str = "", *, step: int | None = None) -> None:
         """
         Let the rollout go on.
 
         Args:
             who: Stands in the report.
             note: The same.
+            step: The step that is meant, where several people may approve: the second word on a
+                wave must not let the next one through unseen.
 
         Raises:
-            ValueError: Nobody is named.
+            ValueError: Nobody is named, or another step is asked about now.
         """
-        self._say(Verdict.passed(_sentence("approved", who, note)))
+        self._say(Verdict.passed(_sentence("approved", who, note)), step)
 
-    def refuse(self, who: str, reason: str = "") -> None:
+    def refuse(self, who: str, reason: str = "", *, step: int | None = None) -> None:
         """
         Fail the gate.
 
         Args:
             who: Stands in the report.
             reason: The same.
+            step: As for ``approve``.
 
         Raises:
-            ValueError: Nobody is named.
+            ValueError: Nobody is named, or another step is asked about now.
         """
-        self._say(Verdict.failed(_sentence("refused", who, reason)))
+        self._say(Verdict.failed(_sentence("refused", who, reason)), step)
 
     def check(self, context: GateContext) -> Verdict:
         """See whether somebody has said something."""
@@ -108,9 +111,12 @@ class ManualGate(Asked):
     def _own_name(self) -> str:
         return "approval"
 
-    def _say(self, verdict: Verdict) -> None:
+    def _say(self, verdict: Verdict, step: int | None) -> None:
         desk = self._desk
         with desk.lock:
+            if step is not None and (desk.asked is None or desk.asked[2] != step):
+                now = "nothing" if desk.asked is None else f"step {desk.asked[2]}"
+                raise ValueError(f"step {step} is not asked about now; {now} is")
             if desk.asked is None:
                 desk.early = verdict
             else:

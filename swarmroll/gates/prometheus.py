@@ -105,10 +105,11 @@ class PrometheusGate(Asked):
             document = json.loads(body)
             if document["status"] == "success" and status == 200:
                 return self._judged(_samples(document["data"]))
-            return _refused(status, f"{document['errorType']}: {document['error']}")
+            error = quoted(f"{document['errorType']}: {document['error']}", self._request.secrets)
+            return _refused(status, f"Prometheus says {error} (HTTP {status})")
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
             text = body.decode(errors="replace")
-            said = f"HTTP {status}: {quoted(text, self.headers.values())}"
+            said = f"HTTP {status}: {quoted(text, self._request.secrets)}"
             if status >= 500:
                 return Verdict.inconclusive(f"Prometheus at {place} does not answer: {said}")
             return Verdict.failed(f"{place} does not answer as Prometheus does: {said}")
@@ -148,8 +149,7 @@ def _condition(given: Any) -> Condition:
     return lambda value: compare(value, limit)
 
 
-def _refused(status: int, error: str) -> Verdict:
-    said = f"Prometheus says {quoted(error)} (HTTP {status})"
+def _refused(status: int, said: str) -> Verdict:
     # The query is not at fault: it is overloaded, starting, or shutting down.
     return Verdict.inconclusive(said) if status >= 500 else Verdict.failed(said)
 

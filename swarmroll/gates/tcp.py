@@ -6,7 +6,7 @@ import attrs
 
 from swarmroll.core.gate import GateContext, Verdict
 from swarmroll.core.redact import printable
-from swarmroll.gates.base import Asked, is_whole, quoted, wrong
+from swarmroll.gates.base import Asked, is_whole, quoted, words_of, wrong
 from swarmroll.gates.reach import FAILURES, why
 from swarmroll.streams import WholeTime, open_tcp
 
@@ -86,8 +86,8 @@ class TcpGate(Asked):
         expected = quoted(wanted.decode(errors="replace"))
         if not came:
             return f"wanted {expected}, but {ended} without a word"
-        secret = _bytes(self.send).decode(errors="replace")
-        return f"wanted {expected}, got {quoted(came.decode(errors='replace'), [secret])}; {ended}"
+        secrets = words_of([_bytes(self.send).decode(errors="replace")])
+        return f"wanted {expected}, got {quoted(came.decode(errors='replace'), secrets)}; {ended}"
 
 
 def _bytes(value: bytes | str) -> bytes:

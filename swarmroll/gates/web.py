@@ -18,7 +18,7 @@ import attrs
 
 from swarmroll.core.redact import mask_text, printable
 from swarmroll.errors import PlanError
-from swarmroll.gates.base import wrong
+from swarmroll.gates.base import words_of, wrong
 from swarmroll.gates.reach import FAILURES, why
 from swarmroll.streams import open_tcp, over_tls
 
@@ -178,6 +178,11 @@ class Request:
     method: str = "GET"
     headers: Mapping[str, str] = attrs.field(factory=dict)
     body: bytes | None = None
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """What a server that repeats the request would give away."""
+        return words_of([*self.headers.values(), self.address.login])
 
     @property
     def whole_headers(self) -> dict[str, str]:

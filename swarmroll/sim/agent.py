@@ -92,7 +92,9 @@ class Agents:
         if not task.in_store and task.told <= TaskState.RUNNING:
             task.told = TaskState.REMOVE
         elif task.in_store:
-            task.told = task.desired
+            if task.desired is not task.told:
+                task.told = task.desired
+                self._say_again(task)
         elif task.local > TaskState.RUNNING and task.container_id:
             # Its container was kept as long as the swarm remembered the task.
             self._tell(task, "destroy")
@@ -105,6 +107,18 @@ class Agents:
             self._accept(task)
         elif task.local is TaskState.READY and task.told >= TaskState.RUNNING:
             self._start(task)
+
+    def _say_again(self, task: SimTask) -> None:
+        """
+        An agent that hears something new of a task says once more how it is.
+
+        Seen on real engines: the time of a RUNNING becomes that at which the task was told to stop;
+        that of a state in which it has ended stays, but counts as heard just now.
+        """
+        task.applied_at = self._store.clock.wall
+        if task.state is TaskState.RUNNING is task.local:
+            task.state_at = task.applied_at
+            self._store.task_written(task, "RUNNING still")
 
     def _accept(self, task: SimTask) -> None:
         task.container = Scope(self._store.clock)
@@ -171,6 +185,7 @@ class Agents:
                 container.later(bad, self.unhealthy, task, behaviour)
         if behaviour.crashes_after is not None:
             wait = behaviour.crashes_after + self._timing.notice
+            task.exits_at = self._store.clock.now + behaviour.crashes_after
             container.later(wait, self.exited, task, behaviour.exit_code)
 
     def _healthy(self, task: SimTask) -> None:
@@ -221,6 +236,9 @@ class Agents:
         """
         if task.stopping or task.local > TaskState.RUNNING:
             return
+        if task.exits_at is not None and task.exits_at <= self._store.clock.now:
+            # It has ended by itself, which its agent is about to notice.
+            return
         task.stopping = True
         if task.container is not None:
             task.container.end()
@@ -232,6 +250,10 @@ class Agents:
         wait = self._timing.stop_dispatch
         if task.spec.networked:
             wait += self._timing.gossip
+        if task.exits_at is not None and task.exits_at <= self._store.clock.now + wait:
+            # It ends by itself while its agent has not come to stop it: the code is its own.
+            task.container.later(wait, self._stopped, task, behaviour.exit_code)
+            return
         if self._told(task):
             task.container.later(wait, self._signalled, task)
         within = behaviour.stops_in <= task.spec.grace
@@ -309,6 +331,7 @@ class Agents:
         task.error = report.error
         task.exit_code = report.exit_code
         task.state_at = report.at
+        task.applied_at = self._store.clock.wall
         task.skew = 0.0 if task.node is None else task.node.skew
         what = f"{report.state.name} {report.error}" if report.error else report.state.name
         self._store.task_written(task, what)

@@ -118,7 +118,7 @@ class Restarts:
             return runnable
         if service.status is not None and service.status.state is UpdateState.ROLLBACK_STARTED:
             return []
-        newest = max(slot, key=lambda task: (task.state_at, task.created_at))
+        newest = max(slot, key=_last_heard)
         return [] if self.should_restart(newest) else [newest]
 
     # Acting
@@ -262,6 +262,11 @@ class Restarts:
         service = self._store.services.get(task.service_id)
         if service is not None and task.in_store and task.runnable:
             self.restart(service, task)
+
+
+def _last_heard(task: SimTask) -> tuple[float, float]:
+    """When the managers last heard of it (orchestrator/task.go, TasksByTimestamp)."""
+    return max(task.state_at, task.applied_at), task.created_at
 
 
 def _instance(task: SimTask) -> Instance:

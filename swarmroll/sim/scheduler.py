@@ -106,9 +106,11 @@ class Scheduler:
             self._explain(task, _explain([failed]))
 
     def _place(self, task: SimTask) -> None:
-        if task.desired > TaskState.COMPLETE:
-            self._outdated(task)
-            return
+        """
+        Give a task the best node that fits it (scheduleTaskGroup).
+
+        One that nobody wants any more is no exception: it gets a node, whose agent ends it.
+        """
         obstacles: list[int] = []
         fitting: list[SimNode] = []
         for node in self._store.nodes.values():
@@ -118,6 +120,8 @@ class Scheduler:
             else:
                 obstacles.append(failed)
         if not fitting:
+            if task.desired > TaskState.COMPLETE and self._outdated(task):
+                return
             reasons = _explain(obstacles)
             self._explain(task, f"no suitable node ({reasons})" if reasons else "no suitable node")
             return
@@ -175,20 +179,21 @@ class Scheduler:
         task.state_at = self._store.clock.wall
         self._store.task_written(task, f"PENDING: {error}")
 
-    def _outdated(self, task: SimTask) -> None:
+    def _outdated(self, task: SimTask) -> bool:
         """
-        Clean up a task that nobody wants and no node ever got (scheduler.go, noSuitableNode).
+        Clean up a task that nobody wants and no node can have (scheduler.go, noSuitableNode).
 
         Only where the service's spec version is the newer one: in a rollback it is the older,
         and then the updater waits for this task in vain.
         """
         service = self._store.services.get(task.service_id)
         if service is None or service.spec.version <= task.spec.version:
-            return
+            return False
         task.state = TaskState.SHUTDOWN
         task.error = ""
         task.state_at = self._store.clock.wall
         self._store.task_written(task, "SHUTDOWN, never assigned")
+        return True
 
     def _failed(self, task: SimTask) -> None:
         if task.node is None or task.state not in (TaskState.FAILED, TaskState.REJECTED):

@@ -28,13 +28,16 @@ class SimTask:
         desired: What the managers want; only ever increases.
         local: How far the agent has come, which the managers may not have heard yet.
         told: The desired state that the agent knows.
+        exits_at: When its process ends by itself, if it is not stopped before.
         stopping: Whether the agent has begun to stop it.
-        state_at: When it came to this state, by the managers' clock.
+        state_at: When it came to this state, or its agent last said so, by the managers' clock.
+        applied_at: When its agent last said anything of it.
         skew: What the clock of the node that reported it adds to that.
         container: Timers of its container; they end with it.
     """
 
     __slots__ = (
+        "applied_at",
         "container",
         "container_id",
         "counted_active",
@@ -43,6 +46,7 @@ class SimTask:
         "desired",
         "error",
         "exit_code",
+        "exits_at",
         "id",
         "in_store",
         "iteration",
@@ -83,6 +87,7 @@ class SimTask:
         self.state = TaskState.NEW
         self.local = TaskState.NEW
         self.told = TaskState.NEW
+        self.exits_at: float | None = None
         self.stopping = False
         self.message = "created"
         self.error = ""
@@ -91,6 +96,7 @@ class SimTask:
         self.created_at = at
         self.updated_at = at
         self.state_at = at
+        self.applied_at = at
         self.skew = 0.0
         self.version = 0
         self.in_store = True

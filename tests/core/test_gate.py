@@ -262,3 +262,14 @@ def test_something_new_is_told_anew(told: GateRecord, verdict: Verdict) -> None:
 )
 def test_an_answer_is_a_sentence(given: GateAnswer, text: str) -> None:
     assert text == str(given)
+
+
+def test_of_a_gate_that_changes_its_mind_all_the_time_the_last_answers_are_kept() -> None:
+    """A hold may last for days."""
+    answers: tuple[GateAnswer, ...] = ()
+    record = GateRecord(phase="holding", step=0, due=0.0)
+    for number in range(500):
+        verdict = Verdict.passed() if number % 2 else Verdict.failed(str(number))
+        answers = noted(answers, record, "http", verdict, float(number))
+    assert 100 == len(answers)
+    assert 499.0 == answers[-1].last_at

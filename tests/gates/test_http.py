@@ -201,6 +201,17 @@ def test_nothing_secret_is_shown(serve: Serve) -> None:
     ]
 
 
+def test_nothing_secret_is_shown_of_a_document(serve: Serve) -> None:
+    """A value is not safe because it stands at an innocent place."""
+    server = serve(ok('{"said": "open-sesame, ada", "key": "k"}', Content_Type="open-sesame"))
+    headers = {"X-Thing": "Custom open-sesame"}
+    for wish in ({"said": "hello"}, {"key": "other"}):
+        reason = ask(server, headers=headers, json=wish).reason
+        assert "••••" in reason
+        assert "sesame" not in reason
+        assert "other" not in reason
+
+
 def test_foreign_text_has_no_power_over_a_terminal(serve: Serve) -> None:
     server = serve(ok("\x1b[2Jgone\r\n\u202etxt", status=500))
     assert r'"\x1b[2Jgone\r\n\u202etxt"' in ask(server).reason
@@ -278,7 +289,7 @@ def test_a_redirect_never_leads_out_of_tls(serve: Serve) -> None:
     tls.load_cert_chain(CERTIFICATES / "server.pem", CERTIFICATES / "server.key")
     server = serve(ok(b"", status=302, Location=url(plain)), context=tls)
     reason = over_tls(server, verify=False, redirects=3).reason
-    assert reason.endswith(f"redirects from https to {url(plain)}, which is not followed")
+    assert reason.endswith(f'redirects from https to "{url(plain)}", which is not followed')
     assert [] == plain.seen
 
 

@@ -172,20 +172,54 @@ def test_a_hanging_gate_has_failed_and_is_not_asked_twice() -> None:
         assert 2 == len(calls)
 
 
-def test_a_question_while_one_is_open_is_the_same_question() -> None:
-    go_on, calls = threading.Event(), []
+def test_a_newer_question_takes_the_place_of_one_that_is_open() -> None:
+    """What was found out about the wave before says nothing about this one."""
+    go_on, asked, steps = threading.Event(), threading.Event(), []
 
-    def slow(_context: GateContext) -> bool:
-        calls.append(1)
-        return go_on.wait(20)
+    def slow(given: GateContext) -> Verdict:
+        steps.append(given.step)
+        asked.set()
+        go_on.wait(20)
+        return Verdict.passed(f"step {given.step} is fine")
 
-    with keeping(gate(slow)) as (keeper, woken):
-        keeper.ask("mine", context())
-        keeper.ask("mine", context())
+    clock = Time()
+    with keeping(gate(slow, timeout=10), clock=clock) as (keeper, woken):
+        keeper.ask("mine", context(step=0))
+        assert asked.wait(10)
+        clock.now = 105
+        keeper.ask("mine", context(step=1))
+        keeper.ask("mine", context(step=2))
+        assert [115 + GRACE] == [keeper.due]
         go_on.set()
         assert woken.acquire(timeout=10)
-        assert [("mine", Verdict.passed())] == keeper.heard()
-        assert [1] == calls
+        assert [("mine", Verdict.passed("step 2 is fine"))] == keeper.heard()
+        assert [0, 2] == steps
+        assert not woken.acquire(blocking=False)
+
+
+def test_a_question_that_waits_for_one_that_hangs_has_failed_too() -> None:
+    """Its time began when it was asked."""
+    go_on, asked, clock = threading.Event(), threading.Event(), Time()
+    threads = []
+
+    def hang(_context: GateContext) -> bool:
+        threads.append(threading.current_thread())
+        asked.set()
+        return go_on.wait(20)
+
+    with keeping(gate(hang, timeout=10), clock=clock) as (keeper, _):
+        keeper.ask("mine", context(step=0))
+        assert asked.wait(10)
+        clock.now = 105
+        keeper.ask("mine", context(step=1))
+        clock.now = 112
+        assert [] == keeper.heard()
+        clock.now = 116
+        assert [("mine", Verdict.failed("did not answer within 10s"))] == keeper.heard()
+        go_on.set()
+        threads[0].join(10)
+        assert [] == keeper.heard()
+        assert 1 == len(threads)
 
 
 def test_gates_do_not_wait_for_each_other() -> None:

@@ -48,6 +48,21 @@ def test_the_next_question_is_asked_anew(changed: dict[str, object]) -> None:
     assert Verdict.passed("approved by bob") == gate.check(context(**changed))
 
 
+def test_a_second_word_on_a_wave_does_not_let_the_next_one_through() -> None:
+    """Two people hear of the first wave, and both approve of it."""
+    gate = ManualGate()
+    with pytest.raises(ValueError, match="step 0 is not asked about now; nothing is"):
+        gate.approve(who="ada", step=0)
+    gate.check(context(step=0))
+    gate.approve(who="ada", step=0)
+    gate.check(context(step=1))
+    with pytest.raises(ValueError, match="step 0 is not asked about now; step 1 is"):
+        gate.approve(who="bob", step=0)
+    assert Answer.WAITING == gate.check(context(step=1)).answer
+    gate.refuse(who="bob", step=1)
+    assert Verdict.failed("refused by bob") == gate.check(context(step=1))
+
+
 def test_until_when_is_told_and_kept() -> None:
     gate = ManualGate(until="1h")
     told = gate.check(context(since=NEW_YEAR, now=NEW_YEAR + 3599))

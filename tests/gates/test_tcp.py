@@ -81,10 +81,11 @@ def test_hanging_up_without_a_word_fails(listen: Listen) -> None:
 
 
 def test_what_was_sent_is_not_shown(listen: Listen) -> None:
-    def echo(connection: socket.socket) -> None:
-        connection.sendall(connection.recv(100))
+    def refuse(connection: socket.socket) -> None:
+        password = connection.recv(100).split()[1]
+        connection.sendall(b"-ERR what is " + password + b"?")
 
-    reason = ask(listen(echo), send="AUTH opensesame", expect="+OK").reason
+    reason = ask(listen(refuse), send="AUTH opensesame\r\n", expect="+OK").reason
     assert "opensesame" not in reason
     assert "got" in reason
 

@@ -178,9 +178,9 @@ def test_the_hold_of_the_last_step_watches_the_whole_service(sim: SimSwarm, web:
     """A release that fails late is taken back even then."""
     sim.image("late:1", crashes_after=25.0)
     web.service(2)
-    report = web.roll(
-        image="late:1", strategy=Canary(steps=[Step(tasks=1), Step(tasks="100%", hold="1m")])
-    )
+    canary = Canary(steps=[Step(tasks=1), Step(tasks="100%", hold="1m")])
+    assert "then watch 1m more" in str(web.swarm.plan("web", image="late:1", strategy=canary))
+    report = web.roll(image="late:1", strategy=canary)
     assert "rolled_back" == report.outcome
     assert ["app:1"] * 2 == web.running()
 

@@ -413,3 +413,23 @@ def test_starts_and_ends_of_updates_and_rollbacks_are_told(sim: SimSwarm) -> Non
     sim.update_service("web", image="bad:1")
     sim.settle()
     assert status()[0] == pytest.approx(update, abs=0.1)
+
+
+def test_a_rollback_that_goes_on_whatever_happens_leaves_it_at_that(
+    sim: SimSwarm, web: Web
+) -> None:
+    """Of what has ended in a slot the last one heard of counts, and agents say things again."""
+    sim.create_service(
+        "web",
+        image="app:2",
+        restart={"condition": "none"},
+        rollback={"failure_action": "continue", "monitor": 1},
+        update={"monitor": 1},
+    )
+    sim.image("app:2", missing=True)
+    sim.update_service("web", image="app:1")
+    sim.settle()
+    sim.rollback_service("web")
+    sim.run(30)
+    assert web.states()[-1] == "rollback_completed"
+    assert [task.image for task in web.tasks()] == ["app:2", "app:1", "app:2"]

@@ -170,3 +170,18 @@ def test_a_host_port_makes_a_global_start_first_update_hang(sim: SimSwarm, web: 
     assert web.state() == "updating"
     assert web.running("app:1") == 3
     assert _pending(web) == {"host-mode port already in use on 1 node"}
+
+
+def test_a_task_that_nobody_wants_any_more_still_gets_a_node_and_ends_there(
+    sim: SimSwarm, web: Web
+) -> None:
+    """It does not stay pending for ever, though it was given up before it had a node."""
+    sim.create_service("web", image="app:1", update={"order": "start-first"})
+    sim.update_service("web", image="app:2")
+    sim.run_until(lambda: any(t.state is TaskState.PENDING for t in web.tasks()))
+    sim.rollback_service("web")
+    sim.run(10)
+    assert [(t.image, t.state, t.node_id != "") for t in web.tasks()] == [
+        ("app:1", TaskState.RUNNING, True),
+        ("app:2", TaskState.SHUTDOWN, True),
+    ]

@@ -249,3 +249,34 @@ def test_a_crash_is_seen_a_moment_after_it_happened(sim: SimSwarm, web: Web) -> 
     began = sim.now
     sim.run_until(lambda: web.running("fast:1") == 0)
     assert 0.05 <= sim.now - began <= 0.12
+
+
+def test_the_time_of_a_running_task_is_renewed_when_it_is_told_to_stop(
+    sim: SimSwarm, web: Web
+) -> None:
+    """Its agent says RUNNING once more; a task that is left alone keeps its time."""
+    sim.create_service("web", image="app:1", replicas=2)
+    before = {task.id: task.state_at for task in web.tasks()}
+    sim.run(5)
+    told_at = sim.clock.wall
+    sim.scale("web", 1)
+    sim.run(0.5)
+    (left,) = [task for task in web.tasks() if task.desired is TaskState.REMOVE]
+    (kept,) = web.runnable()
+    assert left.state is TaskState.RUNNING
+    assert left.state_at > told_at > before[left.id]
+    assert kept.state_at == before[kept.id]
+
+
+def test_a_container_that_crashes_just_when_it_is_to_stop_is_shut_down_with_its_own_code(
+    sim: SimSwarm, web: Web
+) -> None:
+    """No failure: nobody wanted it any more."""
+    sim.image("bad:1", crashes_after=3.0, exit_code=7)
+    sim.create_service("web", image="bad:1", settle=0)
+    sim.run_until(lambda: web.running("bad:1") == 1)
+    sim.run(2)
+    sim.update_service("web", image="app:1")
+    sim.settle()
+    old = web.one(TaskState.SHUTDOWN)
+    assert (old.image, old.exit_code) == ("bad:1", 7)

@@ -19,6 +19,19 @@ HERE = Path(__file__).parent
 LONG_AGO, LAST_YEAR, FAR_OFF = (datetime(year, 1, 1, tzinfo=UTC) for year in (2020, 2021, 2120))
 
 
+_SIGNS = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
 class Signed:
     """A key and its certificate."""
 
@@ -41,7 +54,17 @@ class Signed:
             .not_valid_before(LONG_AGO)
             .not_valid_after(until)
             .add_extension(x509.BasicConstraints(ca=by is None, path_length=None), critical=True)
+            # Python 3.13 and later insist on both (RFC 5280, 4.2.1.1 and 4.2.1.2).
+            .add_extension(
+                x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), critical=False
+            )
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key()),
+                critical=False,
+            )
         )
+        if by is None:
+            builder = builder.add_extension(_SIGNS, critical=True)
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         certificate = builder.sign(issuer.key, hashes.SHA256())
