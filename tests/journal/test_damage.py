@@ -8,10 +8,11 @@ from collections.abc import Callable
 
 import pytest
 
-from swarmroll import JournalError, LeaseHeld
+from swarmroll import JournalError, LeaseHeld, SwarmJournal
 from swarmroll.core.phases import Phase
 from swarmroll.journal import codec
 from swarmroll.journal.shelf import Entry
+from swarmroll.sim import SimSwarm
 
 from .conftest import (
     SERVICE,
@@ -190,3 +191,22 @@ def test_what_a_dead_driver_left_about_is_tidied_up(lasting: Kind) -> None:
     lasting.pass_(100)
     acquire(lasting.journal())
     assert [] == lasting.parts()
+
+
+def test_tidying_up_may_fail(sim: SimSwarm) -> None:
+    """What is left takes room, and no more; the next one who takes over tries again."""
+    journal = SwarmJournal(sim.engine(patience=0))
+    for number in range(20):
+        finish(journal, name=f"r{number}")
+    sim.fail_next("ConfigDelete", "503")
+    finish(journal, name="r20")
+    assert 20 == len(journal.history(SERVICE))
+    assert 22 == len(sim.store.configs)
+    acquire(journal, YOU)
+    sim.run(100)
+    sim.fail_next("ConfigList", "503")
+    acquire(journal)
+    assert 22 == len(sim.store.configs)
+    sim.run(100)
+    acquire(SwarmJournal(sim.engine()), YOU)
+    assert 21 == len(sim.store.configs)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from swarmroll import (
+    EngineUnavailable,
     FileJournal,
     JournalError,
     LeaseHeld,
@@ -304,3 +305,29 @@ def test_a_rollout_is_kept_in_a_folder(sim: SimSwarm, web: Story, tmp_path: Path
     assert web.running() == ["app:1"] * 4
     assert len(yours.history("web")) == 1
     assert sim.engine().config(config(sim)) is None
+
+
+def test_a_lease_that_runs_short_is_renewed_before_the_write(sim: SimSwarm, web: Story) -> None:
+    """Also where that takes more than one try; the write is not sent on what is left."""
+    web.service(3)
+
+    def slow() -> None:
+        sim.run(45)
+        sim.fail_next("ConfigUpdate", "503", times=12)
+
+    slept = just_before_write("ready", slow)
+    assert web.connect().update("web", image="app:2", observers=[slept]).ok
+    assert web.writes() == 1
+
+
+def test_a_lease_that_cannot_be_renewed_lets_nothing_be_written(sim: SimSwarm, web: Story) -> None:
+    """For want of certainty that nobody else drives."""
+    web.service(3)
+
+    def stuck() -> None:
+        sim.run(45)
+        sim.fail_next("ConfigUpdate", "503", times=1000)
+
+    with pytest.raises(EngineUnavailable, match="service unavailable"):
+        web.connect().update("web", image="app:2", observers=[just_before_write("ready", stuck)])
+    assert web.writes() == 0
