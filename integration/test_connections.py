@@ -120,7 +120,7 @@ def test_swarm_that_goes_for_good_leaves_the_report_so_far(
 def test_nothing_is_left_behind(
     three_nodes: Cluster, service: ServiceFactory, images: Images
 ) -> None:
-    """No thread, no socket, and on the swarm nothing but the service itself."""
+    """No thread, no socket, and on the swarm nothing but the service and its record."""
     web = service(replicas=2)
     threads, sockets = _threads(), _sockets()
     with swarmroll.connect(three_nodes.url) as swarm:
@@ -132,8 +132,12 @@ def test_nothing_is_left_behind(
     eventually(lambda: _threads() <= threads)
     eventually(lambda: _sockets() <= sockets)
     with three_nodes.manager() as client:
-        assert ["web"] == [each.name for each in client.services.list()]
-        assert not client.configs.list()
+        (left,) = client.services.list()
+        assert "web" == left.name
+        records = [each.attrs["Spec"]["Labels"] for each in client.configs.list()]
+        # One for the lease and whatever is under way, and one for each rollout that has ended.
+        assert 4 == len(records)
+        assert {left.id} == {labels["swarmroll.service"] for labels in records}
         assert not client.secrets.list()
         assert not client.networks.list(filters={"driver": "overlay", "type": "custom"})
 
