@@ -122,10 +122,15 @@ class Ledger:
         return kept
 
     def _read_lately(self, service_id: str) -> Kept | None:
-        """What was read a moment ago, by somebody who has done nothing with it: once."""
+        """
+        What was read a moment ago, once; if it was changed since, it cannot be written over.
+
+        That somebody held the lease a moment ago says nothing.
+        """
         with self._lock:
             at, kept = self._last_read.pop(service_id, (float("-inf"), None))
-        if self.clock.monotonic() - at < FRESH:
+        free = kept is None or kept.shelf.holder is None
+        if free and self.clock.monotonic() - at < FRESH:
             return kept
         return self._store.read(service_id)
 
@@ -322,12 +327,12 @@ class LedgerLease:
         """See Lease."""
         return self._write(attrs.evolve(self._shelf, open=record))
 
-    def renew(self, *, least: float = 0.0) -> None:
+    def renew(self, *, least: float = 0.0) -> str:
         """See Lease."""
         elapsed = self._at.elapsed(self._ledger.clock)
         ttl = self._ledger.ttl
-        if elapsed >= ttl / RENEWALS or ttl - elapsed <= least:
-            self._write(self._shelf)
+        due = elapsed >= ttl / RENEWALS or ttl - elapsed <= least
+        return self._write(self._shelf) if due else ""
 
     def check(self, least: float) -> None:
         """See Lease."""

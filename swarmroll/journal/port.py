@@ -107,12 +107,15 @@ class Lease(Protocol):
             LeaseHeld: It was lost to somebody else meanwhile; write nothing more.
         """
 
-    def renew(self, *, least: float = 0.0) -> None:
+    def renew(self, *, least: float = 0.0) -> str:
         """
         Keep the lease, if a third of its time is over.
 
         Args:
             least: Or if not more than so many seconds of it are left.
+
+        Returns:
+            What there is to tell of it, a sentence; mostly empty.
 
         Raises:
             LeaseHeld: It was lost to somebody else meanwhile; write nothing more.

@@ -70,6 +70,15 @@ def test_a_lease_is_waited_for(kind: Kind) -> None:
     acquire(kind.journal(), wait=20)
 
 
+def test_that_somebody_had_it_a_moment_ago_says_nothing(kind: Kind) -> None:
+    """Whoever has just looked asks again."""
+    lease = acquire(kind.journal(), YOU)
+    journal = kind.journal()
+    assert journal.unfinished(SERVICE) is None
+    lease.release()
+    acquire(journal)
+
+
 def test_a_lease_that_is_renewed_is_never_taken_over(kind: Kind) -> None:
     """However long somebody waits for it, and whatever the clocks say."""
     lease = acquire(kind.journal(), YOU)

@@ -165,6 +165,7 @@ def test_a_record_that_somebody_removed_is_written_again(lasting: Kind) -> None:
     assert same(again, journal.unfinished(SERVICE))
     assert ["r1"] == [report.rollout_id for report in journal.history(SERVICE)]
     assert "" == lease.write(again)
+    assert "" == lease.renew()
 
 
 def test_after_a_long_sleep_a_removed_record_is_not_written_again(lasting: Kind) -> None:
