@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Hashable
 from random import Random
 
 import attrs
@@ -13,8 +14,10 @@ from swarmroll.core.phases import Phase
 from swarmroll.core.report import Evidence, Outcome
 from swarmroll.core.state import Ask, Intent, Purpose, Sent
 from swarmroll.journal.ledger import Ledger
+from swarmroll.journal.memory import MemoryStore
 from swarmroll.journal.port import Lapsed
-from swarmroll.journal.shelf import KEPT
+from swarmroll.journal.shelf import KEPT, Shelf
+from swarmroll.sim import SimSwarm
 
 from .conftest import (
     GRACE,
@@ -173,6 +176,30 @@ def test_of_many_who_ask_at_once_one_gets_it(kind: Kind) -> None:
     assert 1 == len(got)
     with pytest.raises(LeaseHeld, match=got[0]):
         acquire(kind.journal())
+
+
+class Meddled(MemoryStore):
+    """Somebody else writes the very same shelf again, just before we do."""
+
+    times = 0
+
+    def swap(self, service_id: str, shelf: Shelf, version: Hashable | None) -> None:
+        kept = self.read(service_id)
+        if self.times and kept is not None:
+            self.times -= 1
+            super().swap(service_id, kept.shelf, kept.version)
+        super().swap(service_id, shelf, version)
+
+
+def test_a_record_that_was_merely_touched_is_written_over(sim: SimSwarm) -> None:
+    """It still says what we wrote; but not if that never ends."""
+    store = Meddled()
+    lease = acquire(Ledger(store, sim.engine().clock), begin=a_record())
+    store.times = 2
+    lease.write(a_record(Phase.PAUSED))
+    store.times = 100
+    with pytest.raises(LeaseHeld):
+        lease.write(a_record())
 
 
 def test_services_do_not_know_of_each_other(kind: Kind) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import structlog
 
-from swarmroll import PreflightError, Report, RolledBack, Rolling
+from swarmroll import Canary, PreflightError, Report, RolledBack, Rolling, Step
 from swarmroll.core import events
 from swarmroll.observers.structlog import StructlogObserver
 from swarmroll.sim import SimSwarm
@@ -186,3 +186,10 @@ def test_a_refusal_names_its_findings(sim: SimSwarm, web: Story) -> None:
     plan = web.swarm.plan("web", image="app:2")
     with pytest.raises(PreflightError):
         web.swarm.start(plan)
+
+
+def test_a_plan_tells_of_a_hold_without_an_end(web: Story) -> None:
+    """Somebody has to promote it."""
+    web.service(2)
+    waves = Canary(steps=[Step(tasks=1, hold=None), Step(tasks="100%")])
+    assert "then hold until promote()" in str(web.swarm.plan("web", image="app:2", strategy=waves))
