@@ -120,7 +120,7 @@ def test_swarm_that_goes_for_good_leaves_the_report_so_far(
 def test_nothing_is_left_behind(
     three_nodes: Cluster, service: ServiceFactory, images: Images
 ) -> None:
-    """No thread, no socket, and on the swarm nothing but the service itself."""
+    """No thread, no socket, and on the swarm nothing but the service and its record."""
     web = service(replicas=2)
     threads, sockets = _threads(), _sockets()
     with swarmroll.connect(three_nodes.url) as swarm:
@@ -133,7 +133,8 @@ def test_nothing_is_left_behind(
     eventually(lambda: _sockets() <= sockets)
     with three_nodes.manager() as client:
         assert ["web"] == [each.name for each in client.services.list()]
-        assert not client.configs.list()
+        labels = [config.attrs["Spec"]["Labels"] for config in client.configs.list()]
+        assert {web.id} == {label["swarmroll.service"] for label in labels}
         assert not client.secrets.list()
         assert not client.networks.list(filters={"driver": "overlay", "type": "custom"})
 
