@@ -48,7 +48,11 @@ class Run:
     @property
     def wrote_at(self) -> list[float]:
         """When it sent updates of a service."""
-        return [r.at for r in self.requests if r.method == "POST" and "/update" in r.path]
+        return [
+            r.at
+            for r in self.requests
+            if r.method == "POST" and "/services/" in r.path and "/update" in r.path
+        ]
 
     @property
     def output(self) -> str:

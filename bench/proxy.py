@@ -56,7 +56,11 @@ class Proxy:
     @property
     def writes(self) -> list[Request]:
         """The updates of a service among the requests."""
-        return [r for r in self.requests if r.method == "POST" and "/update" in r.path]
+        return [
+            r
+            for r in self.requests
+            if r.method == "POST" and "/services/" in r.path and "/update" in r.path
+        ]
 
     def __enter__(self) -> Proxy:
         threading.Thread(target=self._accept, daemon=True).start()

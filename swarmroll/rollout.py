@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from swarmroll.core.events import Event
 from swarmroll.core.phases import Phase
 from swarmroll.core.plan import Plan
-from swarmroll.core.report import Report, as_it_stands
+from swarmroll.core.report import Report
 from swarmroll.core.snapshot import Snapshot
 from swarmroll.core.state import Ask, State
 from swarmroll.errors import PlanError
@@ -25,19 +25,27 @@ class Rollout:
     """
 
     def __init__(
-        self, make_runner: Callable[[State, tuple[Observer, ...]], Runner], state: State
+        self,
+        make_runner: Callable[[State, tuple[Observer, ...]], Runner],
+        state: State,
+        left: Report | None = None,
     ) -> None:
+        """
+        Args:
+            make_runner: Makes a driver.
+            state: Where it begins.
+            left: Of one that stands paused: how somebody left it.
+        """
         self._make_runner = make_runner
         self._streams: list[queue.SimpleQueue[Event | None]] = []
         self._past: list[Event] = []
         self._lock = threading.Lock()
-        self._report: Report | None = None
+        self._report = left
         self._error: Exception | None = None
         self._done = threading.Event()
         self._runner = make_runner(state, (self._hear,))
-        if state.phase is Phase.PAUSED:
-            # Taken up where somebody left it: it stands still until it is asked to go on.
-            self._report = as_it_stands(state)
+        if left is not None:
+            # It stands still until it is asked to go on.
             self._done.set()
 
     def start(self, first: Snapshot | None = None) -> Rollout:

@@ -360,9 +360,9 @@ class Runner:
             if self._recorded is None or state.worth_recording(self._recorded):
                 note = lease.write(self._record_of(state))
                 self._recorded = state
-                self._journal_notes += [note] if note else []
             else:
-                lease.renew()
+                note = lease.renew()
+            self._journal_notes += [note] if note else []
         except (ConnectionClosed, LeaseHeld):
             raise
         except (EngineError, JournalError) as exc:

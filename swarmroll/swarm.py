@@ -40,7 +40,7 @@ from swarmroll.core.units import Duration, seconds
 from swarmroll.engine.port import Engine
 from swarmroll.errors import NoRollout, PlanError, PreflightError, ServiceNotFound
 from swarmroll.gates.python import as_gate
-from swarmroll.journal.port import Journal, Lease, Owner
+from swarmroll.journal.port import Journal, Lease, Owner, report_on
 from swarmroll.journal.swarm import SwarmJournal
 from swarmroll.outcomes import raise_unless_ok
 from swarmroll.rollout import Rollout
@@ -82,6 +82,7 @@ class Swarm:
         engine: Engine,
         *,
         journal: Journal | None = None,
+        lease: Duration | None = None,
         observers: Iterable[Observer] = (),
         heartbeat: Duration = 5.0,
         executor: Executor | None = None,
@@ -91,13 +92,14 @@ class Swarm:
         Args:
             engine: The door to the swarm.
             journal: Where rollouts are recorded; None keeps them in the swarm itself.
+            lease: How long the lease lasts there if it is not renewed: see ``connect``.
             observers: Told of every event of every rollout.
             heartbeat: Seconds after which a service is looked at even if no event came.
             executor: Runs what saves evidence, and gates' checks; None uses threads of its own.
             new_id: Names rollouts; no two may have the same.
         """
         self._engine = engine
-        self._journal = SwarmJournal(engine) if journal is None else journal
+        self._journal = _in_swarm(engine, lease) if journal is None else journal
         self._observers = tuple(observers)
         self._habits = Habits(heartbeat=seconds(heartbeat, name="heartbeat"))
         self._executor = executor or ThreadPoolExecutor(2, thread_name_prefix="swarmroll-evidence")
@@ -502,7 +504,8 @@ class Swarm:
         state = lease.found.state
         if state.phase is Phase.PAUSED and state.asked is None:
             lease.release()
-            return self._rollout(state, tuple(observers), waiting, gates=checked)
+            left = report_on(lease.found)
+            return self._rollout(state, tuple(observers), waiting, gates=checked, left=left)
         return self._rollout(state, tuple(observers), waiting, gates=checked, lease=lease).start()
 
     def _named(self, service: str) -> tuple[str, str]:
@@ -533,6 +536,7 @@ class Swarm:
         *,
         gates: tuple[Gate, ...],
         lease: Lease | None = None,
+        left: Report | None = None,
     ) -> Rollout:
         waiting = seconds(wait_for_lease, name="wait_for_lease")
         leases = [] if lease is None else [lease]
@@ -543,7 +547,7 @@ class Swarm:
                 state, (*observers, *more), wait_for_lease=waiting, gates=gates, lease=held
             )
 
-        return Rollout(make, state)
+        return Rollout(make, state, left)
 
     def _runner(
         self,
@@ -567,6 +571,11 @@ class Swarm:
             checking=self._checking,
             lease=lease,
         )
+
+
+def _in_swarm(engine: Engine, lease: Duration | None) -> SwarmJournal:
+    ttl = None if lease is None else seconds(lease, name="lease")
+    return SwarmJournal(engine, ttl=ttl)
 
 
 def _changed(live: ServiceSpec, change: Change | None) -> ServiceSpec:
@@ -628,6 +637,7 @@ def connect(
     client: Any = None,
     tls: TLS | bool | None = None,
     journal: Journal | None = None,
+    lease: Duration | None = None,
     observers: Iterable[Observer] = (),
     timeout: float | tuple[float, float] | None = None,
     heartbeat: Duration = 5.0,
@@ -644,6 +654,8 @@ def connect(
         tls: For ``tcp://``.
         journal: Where rollouts are recorded, and who may write: None keeps that in the swarm
             itself; else a ``FileJournal`` or a ``MemoryJournal``.
+        lease: How long nobody else may roll a service after its driver was heard of last. It
+            must be longer than a request may take; None is a minute, or twice that time.
         observers: Told of every event of every rollout.
         timeout: Seconds for one read with its retries, and for one request.
         heartbeat: Seconds after which a service is looked at even if no event came.
@@ -659,7 +671,7 @@ def connect(
     limits: dict[str, Any] = {"timeout": timeout, "max_body": max_body}
     given = {name: value for name, value in limits.items() if value is not None}
     engine = open_engine(host, client=client, tls=tls, heartbeat=beat, **given)
-    swarm = Swarm(engine, journal=journal, observers=observers, heartbeat=beat)
+    swarm = Swarm(engine, journal=journal, lease=lease, observers=observers, heartbeat=beat)
     try:
         # The one question that only a manager answers; the names come in useful.
         swarm.nodes()

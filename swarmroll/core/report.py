@@ -331,18 +331,6 @@ def make_report(
     )
 
 
-def as_it_stands(state: State) -> Report:
-    """The report of a rollout that somebody else drove until now: what the record tells."""
-    moves = state.transitions
-    return make_report(
-        state,
-        evidence={},
-        started_at=moves[0].at if moves else 0.0,
-        finished_at=moves[-1].at if moves else 0.0,
-        engine_requests=0,
-    )
-
-
 def _rolled_back_by(state: State) -> str:
     if not any(move.target is Phase.ROLLING_BACK for move in state.transitions):
         return ""

@@ -30,15 +30,15 @@ from swarmroll.journal.shelf import Entry, Holder, Line, Shelf
 
 FORMAT = 1
 
-LARGEST = 8 * 1024 * 1024
-"""Bytes that one packed document may have."""
-
-LARGEST_UNPACKED = 128 * 1024 * 1024
+LARGEST = 16 * 1024 * 1024
+"""Bytes that one document may have before it is packed; an engine takes a spec of about one MB."""
 
 LONG = 32 * 1024
 """Bytes from which a compressor with a long memory is worth its time: large specs repeat."""
 
 _XZ = b"\xfd7zXZ"
+# The quickest, with a memory that reaches over a whole document.
+_FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": LARGEST}]
 
 
 class Damaged(ValueError):
@@ -60,13 +60,12 @@ def pack(document: object) -> bytes:
         JournalError: It is too large for any journal.
     """
     text = json.dumps(document, separators=(",", ":")).encode()
-    data = zlib.compress(text, 9) if len(text) < LONG else lzma.compress(text, preset=3)
-    if len(data) > LARGEST:
+    if len(text) > LARGEST:
         raise JournalError(
-            f"a record of {len(data) >> 20} MiB is more than a journal keeps"
-            f" ({LARGEST >> 20} MiB): the service's spec is too large"
+            f"a record of {len(text) >> 20} MiB is more than a journal keeps"
+            f" ({LARGEST >> 20} MiB): the service's spec is too large; nothing was written"
         )
-    return data
+    return zlib.compress(text, 9) if len(text) < LONG else lzma.compress(text, filters=_FILTERS)
 
 
 def unpack(data: bytes) -> Any:
@@ -78,9 +77,9 @@ def unpack(data: bytes) -> Any:
     """
     try:
         if data.startswith(_XZ):
-            text = lzma.LZMADecompressor().decompress(data, LARGEST_UNPACKED)
+            text = lzma.LZMADecompressor().decompress(data, LARGEST)
         else:
-            text = zlib.decompressobj().decompress(data, LARGEST_UNPACKED)
+            text = zlib.decompressobj().decompress(data, LARGEST)
         return json.loads(text)
     except (zlib.error, lzma.LZMAError, EOFError, ValueError, RecursionError) as exc:
         raise Damaged("it is cut off, or was changed") from exc

@@ -75,12 +75,12 @@ class Encoded:
             return None
         text, version = found
         with self._lock:
-            known, shelf = self._last.get(service_id, ("", Shelf()))
-        if text != known:
-            shelf = self._understood(service_id, self._shelf, text)
+            last = self._last.get(service_id)
+        if last is None or last[0] != text:
+            last = (text, self._understood(service_id, self._shelf, text))
             with self._lock:
-                self._last[service_id] = (text, shelf)
-        return Kept(shelf=shelf, version=version)
+                self._last[service_id] = last
+        return Kept(shelf=last[1], version=version)
 
     def _shelf(self, service_id: str, text: str) -> Shelf:
         head = codec.read_head(text)

@@ -15,11 +15,11 @@ from collections.abc import Hashable
 import attrs
 
 from swarmroll.core.past import Past, fingerprint
-from swarmroll.core.report import Report, as_it_stands
+from swarmroll.core.report import Report
 from swarmroll.core.spec import ServiceSpec
 from swarmroll.engine.port import Clock
 from swarmroll.errors import EngineUnavailable, LeaseHeld
-from swarmroll.journal.port import Lapsed, Owner, Record
+from swarmroll.journal.port import Lapsed, Owner, Record, report_on
 from swarmroll.journal.shelf import (
     Entry,
     Holder,
@@ -122,10 +122,15 @@ class Ledger:
         return kept
 
     def _read_lately(self, service_id: str) -> Kept | None:
-        """What was read a moment ago, by somebody who has done nothing with it: once."""
+        """
+        What was read a moment ago, once; if it was changed since, it cannot be written over.
+
+        That somebody held the lease a moment ago says nothing.
+        """
         with self._lock:
             at, kept = self._last_read.pop(service_id, (float("-inf"), None))
-        if self.clock.monotonic() - at < FRESH:
+        free = kept is None or kept.shelf.holder is None
+        if free and self.clock.monotonic() - at < FRESH:
             return kept
         return self._store.read(service_id)
 
@@ -251,7 +256,7 @@ class _Taking:
         """The lines, with an unfinished rollout that nobody will finish any more."""
         if old.open is None:
             return old.lines
-        report = _left(old.open, f"given up, since {self._owner} began another rollout")
+        report = report_on(old.open, f"given up, since {self._owner} began another rollout")
         entry = Entry(report=report, good=proven_by(old.open.state))
         parts = self._given_up.get(report.rollout_id)
         if parts is None:
@@ -271,18 +276,6 @@ def held(name: str, holder: Holder) -> LeaseHeld:
         owner=holder.owner,
         since=holder.since,
         expires=holder.expires,
-    )
-
-
-def _left(record: Record, why: str) -> Report:
-    report = as_it_stands(record.state)
-    failures = tuple(record.evidence.get(f.task_id, f) for f in report.failures)
-    return attrs.evolve(
-        report,
-        started_at=record.started_at or report.started_at,
-        engine_requests=record.engine_requests,
-        failures=failures,
-        trouble=why,
     )
 
 
@@ -334,12 +327,12 @@ class LedgerLease:
         """See Lease."""
         return self._write(attrs.evolve(self._shelf, open=record))
 
-    def renew(self, *, least: float = 0.0) -> None:
+    def renew(self, *, least: float = 0.0) -> str:
         """See Lease."""
         elapsed = self._at.elapsed(self._ledger.clock)
         ttl = self._ledger.ttl
-        if elapsed >= ttl / RENEWALS or ttl - elapsed <= least:
-            self._write(self._shelf)
+        due = elapsed >= ttl / RENEWALS or ttl - elapsed <= least
+        return self._write(self._shelf) if due else ""
 
     def check(self, least: float) -> None:
         """See Lease."""
@@ -385,6 +378,9 @@ class LedgerLease:
             stamp = f"{mine.token}.{self._writes}"
             new = attrs.evolve(shelf, holder=holder, stamp=stamp)
             kept = self._ledger.read(self._service_id)
+            if kept is None and mine.ttl <= self._at.elapsed(self._ledger.clock):
+                # Whoever took it over may have had it removed; memory is too old to tell.
+                raise self._lost(None)
             if kept is None:
                 told = "its record was removed by somebody, and was written again from memory"
             elif not kept.shelf.written_by(mine.token):

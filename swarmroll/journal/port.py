@@ -18,7 +18,7 @@ from typing import Protocol
 import attrs
 
 from swarmroll.core.past import Past
-from swarmroll.core.report import Evidence, Report
+from swarmroll.core.report import Evidence, Report, make_report
 from swarmroll.core.spec import ServiceSpec
 from swarmroll.core.state import State
 
@@ -58,6 +58,24 @@ class Record:
     engine_requests: int = 0
 
 
+def report_on(record: Record, trouble: str = "") -> Report:
+    """
+    The report of a rollout as somebody else left it.
+
+    Args:
+        trouble: Why it is not gone on with; may be empty.
+    """
+    moves = record.state.transitions
+    return make_report(
+        record.state,
+        evidence=record.evidence,
+        started_at=record.started_at,
+        finished_at=moves[-1].at if moves else record.started_at,
+        engine_requests=record.engine_requests,
+        trouble=trouble,
+    )
+
+
 class Lapsed(Exception):
     """Too little is left of the lease to begin a write; renew it first. Never leaves the runner."""
 
@@ -89,12 +107,15 @@ class Lease(Protocol):
             LeaseHeld: It was lost to somebody else meanwhile; write nothing more.
         """
 
-    def renew(self, *, least: float = 0.0) -> None:
+    def renew(self, *, least: float = 0.0) -> str:
         """
         Keep the lease, if a third of its time is over.
 
         Args:
             least: Or if not more than so many seconds of it are left.
+
+        Returns:
+            What there is to tell of it, a sentence; mostly empty.
 
         Raises:
             LeaseHeld: It was lost to somebody else meanwhile; write nothing more.

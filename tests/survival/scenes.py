@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from swarmroll import Rolling, Rollout, ServiceSpec, Swarm
+from swarmroll import Canary, Rolling, Rollout, ServiceSpec, Step, Swarm
 from swarmroll.sim import SimSwarm
 
 from .killing import Scene
@@ -106,6 +106,8 @@ def hostname(sim: SimSwarm, node: str) -> str:
 GOOD = {"completed": "app:2"}
 BAD = {"rolled_back": "app:1"}
 EITHER = {**GOOD, **BAD}
+
+WAVES = Canary(steps=[Step(tasks=1, hold=10), Step(tasks="50%", hold=5), Step(tasks="100%")])
 
 SCENES: dict[str, Scene] = {
     "a good release": Scene(ends=GOOD, act=roll(image="app:2")),
@@ -278,6 +280,35 @@ SCENES: dict[str, Scene] = {
         ends={"paused": "", "aborted": "app:1", **GOOD},
         act=asked(1, Rollout.pause, lambda rollout: rollout.abort(rollback=True)),
         service={"replicas": 4},
+    ),
+    "a canary": Scene(ends=GOOD, act=roll(image="app:2", strategy=WAVES), service={"replicas": 4}),
+    "a canary, start-first": Scene(
+        ends=GOOD,
+        act=roll(image="app:2", strategy=WAVES),
+        service={"replicas": 4, "update": {"order": "start-first"}},
+    ),
+    "a canary that crashes": Scene(
+        ends=BAD, act=roll(image="crash:1", strategy=WAVES), service={"replicas": 4}
+    ),
+    "a canary that crashes late": Scene(
+        ends=BAD, act=roll(image="late:1", strategy=WAVES), service={"replicas": 4}
+    ),
+    "a canary whose second wave crashes": Scene(
+        ends=BAD,
+        prepare=before(
+            lambda sim, _: sim.image("half:1"),
+            lambda sim, _: sim.image("half:1", on_slots=[2, 3, 4], crashes_after=1.0),
+            lambda sim, _: sim.image("half:1", on_slots=[1], crashes_after=25.0),
+        ),
+        act=roll(image="half:1", strategy=WAVES),
+        service={"replicas": 4},
+    ),
+    "a canary that is scaled": Scene(
+        ends=GOOD,
+        prepare=before(when(half, lambda sim: sim.scale("web", 6))),
+        act=roll(image="app:2", strategy=WAVES),
+        service={"replicas": 4},
+        kept=lambda sim: sim.service("web").spec.replicas in (4, 6),
     ),
     "aborted": Scene(ends={"aborted": "", **GOOD}, act=asked(1, Rollout.abort)),
     "aborted and put back": Scene(
