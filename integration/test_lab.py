@@ -63,6 +63,7 @@ def test_local_image_is_on_every_node_and_in_no_registry(three_nodes: Cluster) -
                 client.images.pull(LOCAL_IMAGE)
 
 
+@pytest.mark.lab_itself
 @pytest.mark.parametrize(
     ("image", "state"),
     [
@@ -87,11 +88,13 @@ def test_bad_images_are_bad(service: ServiceFactory, image: str, state: str) -> 
     assert state == eventually(ended)
 
 
+@pytest.mark.lab_itself
 def test_good_image_with_a_health_check_runs(service: ServiceFactory) -> None:
     """It counts as running once it is healthy."""
     assert service(image="checked:1", replicas=1).running()
 
 
+@pytest.mark.lab_itself
 @pytest.mark.parametrize(
     ("lose", "find"),
     [(Node.kill, Node.start), (Node.pause, Node.unpause), (Node.disconnect, Node.connect)],
@@ -108,6 +111,7 @@ def test_lost_worker_is_down_and_comes_back(
     eventually(three_nodes.ready, limit=60)
 
 
+@pytest.mark.lab_itself
 def test_engine_killed_while_its_tasks_live_on(
     three_nodes: Cluster, service: ServiceFactory
 ) -> None:
@@ -121,6 +125,7 @@ def test_engine_killed_while_its_tasks_live_on(
     eventually(lambda: len(web.running()) == 3, limit=60)
 
 
+@pytest.mark.lab_itself
 def test_lost_leader_is_replaced(five_nodes: Cluster) -> None:
     """Another manager leads after a while."""
     lost = five_nodes.leader()
