@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -190,20 +191,27 @@ def test_as_json() -> None:
     assert "Shown: " in err
 
 
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder in which the path of a unix socket is not too long."""
+    with tempfile.TemporaryDirectory(prefix="demo-") as path:
+        yield Path(path)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_it_can_be_interrupted(number: signal.Signals, tmp_path: Path) -> None:
+def test_it_can_be_interrupted(number: signal.Signals, short_path: Path) -> None:
     """Exit code 130, and nothing is left behind: neither a process nor a socket."""
-    with running("swarmroll", "demo", "--speed", "10", TMPDIR=str(tmp_path)) as process:
+    with running("swarmroll", "demo", "--speed", "10", TMPDIR=str(short_path)) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if "a task of the new spec was made" in line:
                 break
-        assert [*tmp_path.glob("*/docker.sock")] != []
+        assert [*short_path.glob("*/docker.sock")] != []
         process.send_signal(number)
         rest = process.stdout.read()
         assert process.wait(10) == 130
     assert "Interrupted; everything that was started is removed." in rest
-    assert [*tmp_path.iterdir()] == []
+    assert [*short_path.iterdir()] == []
 
 
 def test_a_reader_that_has_seen_enough_ends_it() -> None:

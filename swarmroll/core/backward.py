@@ -80,7 +80,7 @@ def rolling_back(turn: Turn) -> Decision:
     if not proof.whole:
         return _rollback_overdue(turn) or turn.look(Depth.TARGET, soon(turn, proof))
     if state.step + 1 < len(state.back):
-        turn_to(turn, state.back[state.step + 1])
+        turn_to(turn, state.goal, state.back[state.step + 1])
         turn.set(step=state.step + 1)
         return turn.write(Purpose.PUT_BACK, state.back[state.step + 1])
     return turn.move(Trigger.PROVEN, f"all {proof.wanted} slots run the old spec again")

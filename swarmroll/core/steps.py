@@ -19,16 +19,23 @@ def next_step(turn: Turn, trigger: Trigger, reason: str) -> Decision:
     if first:
         known = state.plan.known | {task.id for task in turn.snapshot.tasks}
         turn.set(older=known, seen={})
+    before = state.plan.live if first else state.goal
     turn.set(step=index, resumed=False)
-    turn_to(turn, step.spec)
+    turn_to(turn, before, step.spec)
     turn.state = turn.state.move(trigger, f"{reason}; writing: {step.name}", turn.snapshot)
     return write_step(turn)
 
 
-def turn_to(turn: Turn, spec: ServiceSpec) -> None:
-    """Forget what was seen of tasks that the next spec makes outdated, and start the clock."""
+def turn_to(turn: Turn, before: ServiceSpec, spec: ServiceSpec) -> None:
+    """
+    Forget what was seen of tasks that the next spec makes outdated, and start the clock.
+
+    Args:
+        before: What was sent last, not what the engine made of it: it fills in an endpoint's
+            mode, and names networks by id, which is no change.
+        spec: What is sent next.
+    """
     state = turn.state
-    before = state.expected or state.plan.live
     changes: dict[str, object] = {}
     if before.template != spec.template:
         changes |= {"older": state.ids, "seen": {}, "moved": frozenset()}

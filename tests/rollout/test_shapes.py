@@ -238,6 +238,18 @@ def test_an_endpoint_is_proven_by_tasks_made_for_it(web: Story) -> None:
     assert not before & {slot.task_id for slot in report.slots}
 
 
+def test_what_the_engine_fills_in_of_an_endpoint_is_no_change(web: Story) -> None:
+    """The first write has ports and no mode, which comes back as vip; the second is of placement."""
+    web.service(3)
+    report = web.roll(
+        lambda spec: spec.with_constraints(["node.role == worker"]).with_path(
+            "EndpointSpec", {"Ports": [{"TargetPort": 80, "PublishedPort": 8080}]}
+        )
+    )
+    assert "completed" == report.outcome
+    assert {"node-2", "node-3"} == {proof.node for proof in report.slots}
+
+
 def test_an_endpoint_reaches_tasks_whose_placement_is_an_older_one(web: Story) -> None:
     """The engine takes those for up to date whatever their endpoint (F 1.1): they are forced."""
     web.service(2)
