@@ -331,4 +331,6 @@ def format_path(path: Sequence[str]) -> str:
     """Keys as one path, such as ``parse_path()`` reads; for the whole document ``spec``."""
     if not path:
         return "spec"
+    if all(key.isascii() and key.isidentifier() for key in path):
+        return ".".join(path)
     return printable(".".join(re.sub(r"([.\\])", r"\\\1", key) for key in path))

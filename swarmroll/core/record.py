@@ -25,24 +25,40 @@ def to_document(
         spec: How a service spec is kept: masked, or whole.
         text: What becomes of every other string.
     """
-    go_on = functools.partial(to_document, spec=spec, text=text)
-    match value:
-        case ServiceSpec():
-            return spec(value)
-        case enum.Enum():
-            return value.value
-        case str():
-            return text(value)
-        case Mapping():
-            return {str(key): go_on(item) for key, item in value.items()}
-        case frozenset():
-            return sorted(go_on(item) for item in value)
-        case tuple():
-            return [go_on(item) for item in value]
-        case _ if attrs.has(type(value)):
-            return {field.name: go_on(getattr(value, field.name)) for field in _fields(type(value))}
-        case _:
+    # One spec stands in a rollout many times: as live, baseline, target, and in steps.
+    specs: dict[int, object] = {}
+
+    def one(value: object) -> Any:
+        kind: Any = type(value)
+        if kind is str:
+            return text(cast(str, value))
+        if value is None or kind in _PLAIN:
             return value
+        match value:
+            case ServiceSpec():
+                if id(value) not in specs:
+                    specs[id(value)] = spec(value)
+                return specs[id(value)]
+            case enum.Enum():
+                return value.value
+            case Mapping():
+                return {str(key): one(item) for key, item in value.items()}
+            case frozenset():
+                return sorted(one(item) for item in value)
+            case tuple():
+                return [one(item) for item in value]
+            case _:
+                return {name: one(getattr(value, name)) for name in _names(kind)}
+
+    return one(value)
+
+
+_PLAIN = frozenset({int, float, bool})
+
+
+@functools.cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in _fields(kind))
 
 
 def from_document(

@@ -239,7 +239,7 @@ def test_an_endpoint_is_proven_by_tasks_made_for_it(web: Story) -> None:
 
 
 def test_what_the_engine_fills_in_of_an_endpoint_is_no_change(web: Story) -> None:
-    """The first write has ports and no mode, which comes back as vip; the second is of placement."""
+    """The ports come first, without a mode, which the engine fills in; then the placement."""
     web.service(3)
     report = web.roll(
         lambda spec: spec.with_constraints(["node.role == worker"]).with_path(
