@@ -27,8 +27,12 @@ from swarmroll.sim import SimSwarm
 PACE = swarmroll.Rolling(parallelism=1, delay=0, monitor=5)
 
 
-def updates(replicas: int, seconds: float) -> tuple[float, float]:
-    """Rollouts a minute: the swarm's own alone, and driven and proven by swarmroll."""
+def updates(replicas: int, seconds: float) -> tuple[float, float, float]:
+    """
+    Rollouts a minute: the swarm's own alone, and driven and proven by swarmroll.
+
+    The latter on record in memory, and on record in the swarm, as without ``journal=``.
+    """
     with SimSwarm(seed=7) as sim:
         sim.image("app:1")
         sim.image("app:2")
@@ -41,13 +45,19 @@ def updates(replicas: int, seconds: float) -> tuple[float, float]:
             sim.settle()
             sim.store.trace.clear()
 
-        swarm = sim.connect()
+        def driven_by(swarm: swarmroll.Swarm) -> Callable[[], None]:
+            def driven() -> None:
+                assert swarm.update("web", image=next(images), strategy=PACE).ok
+                sim.store.trace.clear()
 
-        def driven() -> None:
-            assert swarm.update("web", image=next(images), strategy=PACE).ok
-            sim.store.trace.clear()
+            return driven
 
-        return rate(alone, seconds), rate(driven, seconds)
+        in_memory = sim.connect(journal=swarmroll.MemoryJournal())
+        return (
+            rate(alone, seconds),
+            rate(driven_by(in_memory), seconds),
+            rate(driven_by(sim.connect()), seconds),
+        )
 
 
 def rate(do: Callable[[], None], seconds: float, slices: int = 5) -> float:
@@ -150,10 +160,11 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=10_000)
     words = parser.parse_args()
     print("load average before: {:.1f}, {:.1f}, {:.1f}".format(*os.getloadavg()))
-    print("whole rollouts a minute, in process        the swarm alone   driven and proven")
+    print("whole rollouts a minute, in process; the last two driven and proven by swarmroll:")
+    print("                         the swarm alone   record in memory   record in the swarm")
     for replicas in (3, 10, 100):
-        alone, driven = updates(replicas, words.seconds)
-        print(f"  {replicas:4} replicas {alone:42,.0f} {driven:19,.0f}")
+        alone, in_memory, in_swarm = updates(replicas, words.seconds)
+        print(f"  {replicas:4} replicas {alone:23,.0f} {in_memory:18,.0f} {in_swarm:21,.0f}")
     per_task, spent = memory(words.tasks)
     print(f"memory per task, {words.tasks:,} of 100 services: {per_task:,.0f} bytes")
     print(f"  made and settled in {spent:.1f} s (traced)")

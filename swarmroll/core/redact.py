@@ -95,6 +95,9 @@ _PAIRS = (
         rf"(?<!\S)--?([A-Za-z][\w.-]{{1,127}})\s+(?:{_QUOTED}|([^\s\"'-][^\s\"']{{0,4095}}))"
     ),
 )
+# No pattern above or below fits a single word that is shorter; most texts are such words.
+SHORTEST_WORD = 16
+
 # What a random token is made of. Image digests, task and container ids are plain lower case.
 _TOKEN = re.compile(r"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/_-]{24,4096}={0,2}")
 
@@ -110,6 +113,8 @@ def _looks_random(token: str) -> bool:
 
 def _spans(text: str) -> Iterator[_Span]:
     """Where in a text secrets stand, by their looks alone."""
+    if len(text) < SHORTEST_WORD and (text.isalnum() or not text):
+        return
     for pattern in _LOOKS:
         for match in pattern.finditer(text):
             yield match.span(1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import hashlib
 import json
 import lzma
@@ -272,9 +273,15 @@ def head_text(shelf: Shelf, opened: Mapping[str, object] | None) -> str:
         "stamp": shelf.stamp,
         "holder": None if shelf.holder is None else attrs.asdict(shelf.holder),
         "open": opened,
-        "lines": [to_document(line, spec=_no_spec) for line in shelf.lines],
+        "lines": [_line_document(line) for line in shelf.lines],
     }
     return json.dumps({**document, "sum": _sum(document)}, separators=(",", ":"))
+
+
+@functools.lru_cache(maxsize=1000)
+def _line_document(line: Line) -> Any:
+    """Written again with each head; it never changes, and nobody changes what this gives."""
+    return to_document(line, spec=_no_spec)
 
 
 @attrs.frozen(kw_only=True)
