@@ -19,7 +19,8 @@ Everything that swarmroll raises on purpose.
     │   ├── RolloutPaused
     │   ├── Superseded
     │   ├── ServiceGone
-    │   └── Aborted
+    │   ├── Aborted
+    │   └── Detached                 its driver was asked to let go of it; attach() goes on
     └── NoRollout                        there is nothing to attach to
 
 Foreign exceptions (docker-py, requests, urllib3, OSError) are translated where they enter and
@@ -229,6 +230,10 @@ class ServiceGone(RolloutFailed):
 
 class Aborted(RolloutFailed):
     """Somebody asked this rollout to stop."""
+
+
+class Detached(RolloutFailed):
+    """Its driver was asked to let go of this rollout: it is not over, and anybody may attach."""
 
 
 class NoRollout(SwarmrollError):

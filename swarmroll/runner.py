@@ -10,6 +10,7 @@ from typing import Any, assert_never
 
 import attrs
 
+from swarmroll.brake import OnCancel
 from swarmroll.core import events
 from swarmroll.core.commands import Check, Command, Decision, Look, SaveEvidence, Write
 from swarmroll.core.decide import decide
@@ -17,7 +18,7 @@ from swarmroll.core.events import Event
 from swarmroll.core.gate import Gate, Verdict
 from swarmroll.core.phases import Phase
 from swarmroll.core.redact import mask_text, secrets_of
-from swarmroll.core.report import Evidence, Outcome, Report, make_report
+from swarmroll.core.report import Evidence, Outcome, Report, make_report, outcome_of
 from swarmroll.core.snapshot import Depth, Snapshot, Task
 from swarmroll.core.state import Ask, Sent, State
 from swarmroll.engine.port import Engine, Watch
@@ -64,6 +65,13 @@ class Habits:
 
     heartbeat: float = 5.0
     patience: float = 120.0
+
+
+class _LetGo(Exception):
+    """The driver was asked to leave the rollout to others; never leaves this file."""
+
+
+LET_GO = "its driver was asked to let go"
 
 
 class Runner:
@@ -120,6 +128,8 @@ class Runner:
         self._lock = threading.Lock()
         self._asked: list[Ask] = []
         self._stopped = False
+        self._impatient = False
+        self._letting_go = False
         self._watch: Watch | None = None
         self._evidence: dict[str, Evidence] = {}
         self._saving: list[Future[None]] = []
@@ -151,6 +161,35 @@ class Runner:
                 self._watch.wake()
             return True
 
+    def let_go(self) -> bool:
+        """
+        Ask the driver to stop and leave the rollout as it stands, on record, for ``attach``.
+
+        Returns:
+            False if it has stopped by itself.
+        """
+        with self._lock:
+            self._impatient = self._letting_go = True
+            if self._stopped:
+                return False
+            if self._watch is not None:
+                self._watch.wake()
+            return True
+
+    def stop(self, how: OnCancel) -> None:
+        """Stop driving, in this way or another; what waits for a lease begins nothing."""
+        self._impatient = True
+        if how is OnCancel.DETACH:
+            self.let_go()
+        elif how is OnCancel.ROLLBACK and self._state.plan.baseline is not None:
+            self.ask(Ask.ROLL_BACK)
+        else:
+            self.ask(Ask.ABORT)
+
+    def _check_held(self) -> None:
+        if self._letting_go:
+            raise _LetGo
+
     def _wake(self) -> None:
         with self._lock:
             if self._watch is not None:
@@ -168,7 +207,10 @@ class Runner:
             EngineUnavailable: No answer for longer than ``patience``; carries the report.
             JournalError: The record cannot be read or written; carries the report.
         """
-        lease = self._take_lease()
+        try:
+            lease = self._take_lease()
+        except _LetGo:
+            return self._never_begun()
         trouble = self._drive_on(lease, first)
         report = self._close(lease, trouble)
         self._tell(events.Finished(**self._stamp(), report=report))
@@ -193,13 +235,7 @@ class Runner:
         plan, new = self._state.plan, not self._state.transitions and self._lease is None
         # One that is refused does not take the place of another.
         begin = self._record_of(self._state) if new and not plan.refusals else None
-        lease = self._lease or self._journal.acquire(
-            plan.service_id,
-            self._owner,
-            name=plan.service,
-            wait=self._wait_for_lease,
-            begin=begin,
-        )
+        lease = self._lease or self._acquire(begin)
         self._lease = None
         if new:
             self._recorded = None if begin is None else begin.state
@@ -210,6 +246,30 @@ class Runner:
             lease.release()
             raise
         return lease
+
+    def _acquire(self, begin: Record | None) -> Lease:
+        plan = self._state.plan
+        try:
+            return self._journal.acquire(
+                plan.service_id,
+                self._owner,
+                name=plan.service,
+                wait=self._wait_for_lease,
+                begin=begin,
+                give_up=lambda: self._impatient,
+            )
+        except LeaseHeld:
+            if self._impatient:
+                raise _LetGo from None
+            raise
+
+    def _never_begun(self) -> Report:
+        """The report of a rollout that was let go while it waited for the lease."""
+        with self._lock:
+            self._stopped = True
+        report = self._report(LET_GO)
+        self._tell(events.Finished(**self._stamp(), report=report))
+        return report
 
     def _take_up(self, lease: Lease) -> None:
         """Go on from what is on record; if somebody removed that, from memory."""
@@ -251,6 +311,9 @@ class Runner:
                 self._watch = self._engine.watch(self._state.plan.service_id)
             self._tell(events.Started(**self._stamp(), plan=self._state.plan))
             self._drive(lease, first)
+        except _LetGo:
+            # What was asked and not yet answered is left to whoever takes it up.
+            self._take_asked()
         except (EngineError, JournalError, LeaseHeld) as exc:
             return exc
         finally:
@@ -265,19 +328,25 @@ class Runner:
     def _close(self, lease: Lease, trouble: Trouble | None) -> Report:
         wait(self._saving, timeout=EVIDENCE_SECONDS)
         self._tell_saved()
-        report = make_report(
-            self._state,
-            evidence=dict(self._evidence),
-            started_at=self._started_at,
-            finished_at=self._clock.wall(),
-            engine_requests=self._engine.requests - self._requests_before,
-            trouble="" if trouble is None else str(trouble),
-        )
+        left = self._letting_go and outcome_of(self._state.phase) is Outcome.DETACHED
+        report = self._report(str(trouble) if trouble is not None else LET_GO if left else "")
         if isinstance(trouble, LeaseHeld):
             # Whoever took the lease over keeps the record now.
             return report
         unwritten = self._closed(lease, report, patient=trouble is None)
         return attrs.evolve(report, notes=(*report.notes, unwritten)) if unwritten else report
+
+    def _report(self, trouble: str) -> Report:
+        with self._lock:
+            evidence = dict(self._evidence)
+        return make_report(
+            self._state,
+            evidence=evidence,
+            started_at=self._started_at,
+            finished_at=self._clock.wall(),
+            engine_requests=self._engine.requests - self._requests_before,
+            trouble=trouble,
+        )
 
     def _closed(self, lease: Lease, report: Report, *, patient: bool) -> str:
         """
@@ -293,7 +362,8 @@ class Runner:
             except LeaseHeld as exc:
                 return f"its record was not closed: {exc}"
             except (EngineError, JournalError) as exc:
-                if self._clock.monotonic() >= until or isinstance(exc, ConnectionClosed):
+                late = self._letting_go or self._clock.monotonic() >= until
+                if late or isinstance(exc, ConnectionClosed):
                     return f"its record was not closed ({exc}); attach() does that"
                 self._clock.sleep(self._habits.heartbeat)
             else:
@@ -304,6 +374,7 @@ class Runner:
     def _drive(self, lease: Lease, first: Snapshot | None) -> None:
         snapshot = self._look(Depth.SERVICE) if first is None else self._now(first)
         while True:
+            self._check_held()
             self._take_asked()
             self._take_heard()
             self._tell_saved()
@@ -380,6 +451,7 @@ class Runner:
             raise trouble
         assert self._watch is not None
         self._watch.wait(self._habits.heartbeat)
+        self._check_held()
 
     def _to_note(self) -> tuple[str, ...]:
         notes, self._journal_notes = tuple(self._journal_notes), []
@@ -511,6 +583,7 @@ class Runner:
                 if self._clock.monotonic() >= until:
                     raise
                 self._watch.wait(self._habits.heartbeat)
+                self._check_held()
         if after is None:
             self._service_read_at = snapshot.taken_at
         return attrs.evolve(snapshot, unbroken_since=self._watch.unbroken_since)
