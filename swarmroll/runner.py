@@ -42,6 +42,10 @@ Observer = Callable[[Event], None]
 """Told of each event, in the rollout's own thread, in order; never asked anything."""
 
 LOG_LINES = 20
+
+REMEMBERED = 10_000
+"""Texts of which it is kept how they are shown."""
+
 EVIDENCE_SECONDS = 10.0
 """Seconds that the end of a rollout waits for evidence that is still being saved."""
 
@@ -135,6 +139,7 @@ class Runner:
         self._saving: list[Future[None]] = []
         self._saved: list[Evidence] = []
         self._secrets = secrets_of(state.plan.target) | secrets_of(state.plan.live)
+        self._fitted: dict[str, str] = {}
         self._service_read_at = 0.0
         self._gates = frozenset(gate.name for gate in gates)
         self._keeper = Keeper(
@@ -212,6 +217,8 @@ class Runner:
         except _LetGo:
             return self._never_begun()
         trouble = self._drive_on(lease, first)
+        if trouble is not None:
+            trouble.args = (self._fit(str(trouble)),)
         report = self._close(lease, trouble)
         self._tell(events.Finished(**self._stamp(), report=report))
         if isinstance(trouble, LeaseHeld | EngineUnavailable | JournalError):
@@ -360,11 +367,11 @@ class Runner:
             try:
                 lease.close(self._record_of(self._state), report)
             except LeaseHeld as exc:
-                return f"its record was not closed: {exc}"
+                return f"its record was not closed: {self._fit(str(exc))}"
             except (EngineError, JournalError) as exc:
                 late = self._letting_go or self._clock.monotonic() >= until
                 if late or isinstance(exc, ConnectionClosed):
-                    return f"its record was not closed ({exc}); attach() does that"
+                    return f"its record was not closed ({self._fit(str(exc))}); attach() does that"
                 self._clock.sleep(self._habits.heartbeat)
             else:
                 return ""
@@ -502,12 +509,12 @@ class Runner:
                 last_check=last_check,
             )
         except Conflict as exc:
-            return Sent.CONFLICT, str(exc)
+            return Sent.CONFLICT, self._fit(str(exc))
         except (EngineUnavailable, ServiceNotFound) as exc:
-            return Sent.LOST, str(exc)
+            return Sent.LOST, self._fit(str(exc))
         except EngineError as exc:
             refused = exc.status is not None and (exc.status < 500 or exc.status == NOT_IMPLEMENTED)
-            return (Sent.REFUSED if refused else Sent.LOST), str(exc)
+            return (Sent.REFUSED if refused else Sent.LOST), self._fit(str(exc))
         return Sent.ACCEPTED, ""
 
     def _check(self, command: Check) -> None:
@@ -523,7 +530,7 @@ class Runner:
             self._hear(gate, verdict)
 
     def _hear(self, gate: str, verdict: Verdict) -> None:
-        reason = mask_text(verdict.reason, self._secrets)
+        reason = self._fit(verdict.reason)
         now, wall = self._clock.monotonic(), self._clock.wall()
         old = self._state
         self._state = old.heard(gate, Verdict(verdict.answer, reason), now=now, wall=wall)
@@ -545,7 +552,32 @@ class Runner:
             self._saved.append(evidence)
 
     def _masked(self, lines: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(mask_text(line.rstrip(), self._secrets) for line in lines)
+        return tuple(self._fit(line.rstrip()) for line in lines)
+
+    def _fit(self, text: str) -> str:
+        """Others' words without what this rollout knows to be secret; the same ones come often."""
+        fit = self._fitted.get(text)
+        if fit is None:
+            if len(self._fitted) >= REMEMBERED:
+                self._fitted.clear()
+            fit = self._fitted[text] = mask_text(text, self._secrets) if text else text
+        return fit
+
+    def _fit_look(self, snapshot: Snapshot) -> Snapshot:
+        """A look in which what the engine says of tasks and updates is fit to be shown and kept."""
+        service = snapshot.service
+        status = None if service is None else service.update_status
+        if service is not None and status is not None:
+            status = attrs.evolve(status, message=self._fit(status.message))
+            service = attrs.evolve(service, update_status=status)
+        tasks = tuple(self._fit_task(task) for task in snapshot.tasks)
+        return attrs.evolve(snapshot, service=service, tasks=tasks)
+
+    def _fit_task(self, task: Task) -> Task:
+        error, message = self._fit(task.error), self._fit(task.message)
+        if error == task.error and message == task.message:
+            return task
+        return attrs.evolve(task, error=error, message=message)
 
     # --- looking
 
@@ -586,6 +618,7 @@ class Runner:
                 self._check_held()
         if after is None:
             self._service_read_at = snapshot.taken_at
+        snapshot = self._fit_look(snapshot)
         return attrs.evolve(snapshot, unbroken_since=self._watch.unbroken_since)
 
     def _now(self, snapshot: Snapshot) -> Snapshot:
@@ -593,6 +626,7 @@ class Runner:
         assert self._watch is not None
         now = self._clock.monotonic()
         self._service_read_at = now
+        snapshot = self._fit_look(snapshot)
         return attrs.evolve(snapshot, taken_at=now, unbroken_since=self._watch.unbroken_since)
 
     # --- telling

@@ -32,6 +32,7 @@ from swarmroll.core.plan import (
     make_plan,
     refuse_jobs,
 )
+from swarmroll.core.redact import mask_text, secrets_of
 from swarmroll.core.report import Report
 from swarmroll.core.snapshot import BUSY, Depth, Node, Service, Snapshot, Task
 from swarmroll.core.spec import ServiceSpec
@@ -256,7 +257,11 @@ class Swarm:
         if plan.steps:
             failed = of_past(self._journal.past(service.id), plan.target, now)
             plan = attrs.evolve(plan, findings=(*plan.findings, *failed))
-        return plan, self._first_look(service, tasks, nodes)
+        secret = secrets_of(service.spec) | secrets_of(plan.target)
+        told = tuple(
+            attrs.evolve(one, message=mask_text(one.message, secret)) for one in plan.findings
+        )
+        return attrs.evolve(plan, findings=told), self._first_look(service, tasks, nodes)
 
     def _first_look(
         self, service: Service, tasks: tuple[Task, ...], nodes: Mapping[str, Node]

@@ -78,7 +78,7 @@ class Asked(ABC):
     def _read_rules(self) -> GateRules:
         if not isinstance(self._name, str):
             raise wrong(f"{type(self).__name__}.name", "a string", self._name)
-        name = printable(self._name) or cut(_harmless(self._own_name()), LONGEST_NAME)
+        name = printable(mask_text(self._name)) or cut(_harmless(self._own_name()), LONGEST_NAME)
         if not isinstance(self.budget, Budget):
             raise wrong(f"gate {name}: budget", "a Budget", self.budget)
         return GateRules(
