@@ -32,6 +32,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from swarmroll.printable import printable
+
 if TYPE_CHECKING:
     from swarmroll.core.findings import Finding
     from swarmroll.core.report import Report
@@ -47,6 +49,10 @@ class SwarmrollError(Exception):
 
     report: Report | None = None
     _code = 2
+
+    def __init__(self, message: str = "") -> None:
+        # Most of them quote somebody: an engine, a caller, whoever holds a lease.
+        super().__init__(printable(message))
 
     @property
     def exit_code(self) -> int:

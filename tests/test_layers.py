@@ -11,10 +11,11 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "swarmroll"
 
-OUTSIDE = frozenset({"errors", "core"})
+OUTSIDE = frozenset({"errors", "core", "printable"})
 ROOMS: Mapping[str, frozenset[str]] = {
-    "errors": frozenset(),
-    "core": frozenset({"errors"}),
+    "printable": frozenset(),
+    "errors": frozenset({"printable"}),
+    "core": frozenset({"errors", "printable"}),
     "streams": frozenset(),
     "engine": OUTSIDE | {"streams"},
     # A journal stamps its leases by the engine's clock.

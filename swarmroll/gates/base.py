@@ -11,9 +11,10 @@ from typing import Any
 import attrs
 
 from swarmroll.core.gate import Answer, Budget, GateContext, GateRules, Moment, NoData, Verdict
-from swarmroll.core.redact import mask_text, printable, shown
+from swarmroll.core.redact import mask_text, shown
 from swarmroll.core.units import Duration, seconds
 from swarmroll.errors import PlanError, SpecError
+from swarmroll.printable import printable
 
 LONGEST_NAME = 60
 """Characters of a name that a gate gives itself."""

@@ -151,7 +151,7 @@ class Outlets:
     def tour(
         self,
         sim: SimSwarm,
-        change: swarmroll.swarm.Change | None = None,  # type: ignore[name-defined]
+        change: Any = None,
         **options: Any,
     ) -> None:
         """Plan, roll, fail, look back; through both surfaces."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,6 +40,9 @@ RAW = sorted(set("".join(EVIL.values())) - set("abcdefghijklmnopqrstuvwxyz. ()[]
 ALL = "".join(EVIL.values())
 STORED = ALL.replace("\ud800", "")
 """What an engine may send: JSON has no lone surrogates in UTF-8."""
+
+KEPT = STORED.replace("\x00", "")
+"""What a spec may hold."""
 
 FOR_MACHINES = ("to_dict", "to_json")
 
@@ -118,10 +123,10 @@ def test_what_the_engine_says_is_shown_harmless(sim: SimSwarm, image: str) -> No
 
     def change(spec: swarmroll.ServiceSpec) -> swarmroll.ServiceSpec:
         return (
-            spec.with_env(HARMLESS=STORED.replace("\x00", ""))
-            .with_label(f"l{STORED}", STORED)
-            .with_path("TaskTemplate.ContainerSpec.Hostname", STORED)
-            .with_path("TaskTemplate.ContainerSpec.Args", [STORED])
+            spec.with_env(HARMLESS=KEPT)
+            .with_label(f"l{KEPT}", KEPT)
+            .with_path("TaskTemplate.ContainerSpec.Hostname", KEPT)
+            .with_path("TaskTemplate.ContainerSpec.Args", [KEPT])
         )
 
     with outlets.logged(), evil(sim, outlets) as swarm:
@@ -141,7 +146,8 @@ def test_what_the_engine_says_is_shown_harmless(sim: SimSwarm, image: str) -> No
         outlets.attempt(lambda: swarm.update("web", image="app:1", wait_for_lease=-1))
         outlets.attempt(lambda: swarm.attach("web"))
         outlets.attempt(lambda: swarm.rollback("web", reason=STORED))
-    assert "exception str" in outlets.out
+    for outlet in ("plan str", "diff str", "report str", "exception str", "structlog"):
+        assert "\\x1b" in outlets.text()[outlet], outlet
     assert [] == raw(outlets)
 
 
@@ -196,19 +202,12 @@ def test_what_callers_give_is_refused_or_shown_harmless(sim: SimSwarm, word: str
             lambda: swarmroll.TcpGate(word),  # type: ignore[call-arg]
         ):
             outlets.attempt(call)
-        for gate in (loud, raising, Named()):
-            outlets.attempt(
-                lambda gate=gate: outlets.report(
-                    swarm.update(
-                        "web",
-                        lambda s: s.with_env(A="b"),
-                        gates=[gate],
-                        check=False,
-                        reason=word,
-                        allow="*",
-                    )
-                )
-            )
+        gates: list[Any] = [loud, raising, Named()]
+        for gate in gates:
+            roll = functools.partial(swarm.update, "web", described, gates=[gate], check=False)
+            report = outlets.attempt(functools.partial(roll, reason=word, allow="*"))
+            if report is not None:
+                outlets.report(report)
     assert "report str" in outlets.out
     assert len(outlets.out["exception str"]) > 12
     assert [] == raw(outlets)
@@ -219,20 +218,24 @@ def test_whoever_holds_the_lease_has_no_power_over_our_terminal(sim: SimSwarm) -
     journal = MemoryJournal(sim.engine().clock)
     outlets = Outlets()
     with outlets.logged(), sim.connect(journal=journal) as swarm:
-        held = swarm.start(
-            swarm.plan("web", image="app:1", lambda_=None)
-            if False
-            else swarm.plan(
-                "web",
-                image="app:2",
-                reason=f"because {STORED}",
-                gates=[swarmroll.ManualGate(limit=None)],
-            ),
-            observers=[lambda _: outlets.attempt(lambda: other.update("web", image="app:1"))],
-        )
         other = sim.connect(journal=journal)
+        gates = [swarmroll.ManualGate(limit=None)]
+        plan = swarm.plan("web", image="app:1", change=relabelled, reason=STORED, gates=gates)
+        began = threading.Event()
+        held = swarm.start(plan, observers=[lambda _: began.set()])
+        assert began.wait(30)
+        outlets.attempt(lambda: other.update("web", image="app:1"))
         held.detach()
+    assert "LeaseHeld" in outlets.text()["exception repr"]
     assert [] == raw(outlets)
+
+
+def described(spec: swarmroll.ServiceSpec) -> swarmroll.ServiceSpec:
+    return spec.with_env(A="b")
+
+
+def relabelled(spec: swarmroll.ServiceSpec) -> swarmroll.ServiceSpec:
+    return spec.with_label("a", "b")
 
 
 def test_the_engine_s_refusal_is_quoted_harmless(sim: SimSwarm) -> None:

@@ -219,7 +219,7 @@ def test_credentials_in_an_image_s_name_are_refused_unseen(sim: SimSwarm, image:
 
 
 WRONG: list[Callable[[ServiceSpec], Any]] = [
-    lambda s: s.with_env(DB_PASSWORD=[PLAIN]),
+    lambda s: s.with_env(DB_PASSWORD=[PLAIN]),  # type: ignore[arg-type]
     lambda s: s.with_env(**{f"A={TOKEN}": "x"}),
     lambda s: s.with_label("", TOKEN),
     lambda s: s.with_path(f"{CONTAINER}.Env", f"DB_PASSWORD={PLAIN}"),
