@@ -392,7 +392,10 @@ def _secrets_in(header: Mapping[str, str]) -> frozenset[str]:
     if not text:
         return frozenset()
     found = json.loads(base64.urlsafe_b64decode(text))
-    return frozenset({text, *(str(found[key]) for key in _SECRET_WORDS if found.get(key))})
+    user = found.get("username") or found.get("Username")
+    pair = f"{user}:{found.get('password') or found.get('Password')}"
+    basic = base64.b64encode(pair.encode()).decode()
+    return frozenset({text, basic, *(str(found[key]) for key in _SECRET_WORDS if found.get(key))})
 
 
 def _uncertain(trouble: Trouble) -> EngineError:

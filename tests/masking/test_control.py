@@ -194,7 +194,7 @@ def test_what_callers_give_is_refused_or_shown_harmless(sim: SimSwarm, word: str
             lambda: swarm.plan("web", strategy=swarmroll.Rolling(parallelism=word)),
             lambda: swarm.plan("web", lambda s: s.with_path(word, 1)),
             lambda: swarm.plan("web", lambda s: s.with_env(**{word: "x"})),
-            lambda: swarm.plan("web", lambda s: s.with_label(word, 3)),  # type: ignore[arg-type]
+            lambda: swarm.plan("web", lambda s: s.with_label(word, 3)),
             lambda: outlets.plan(swarm.plan("web", image="app:1", reason=word)),
             lambda: swarmroll.connect(f"tcp://{word}:1"),
             lambda: swarmroll.connect(f"{word}://h"),
