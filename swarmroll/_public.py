@@ -29,6 +29,7 @@ from swarmroll.engine.connect import TLS
 from swarmroll.errors import (
     Aborted,
     Conflict,
+    Detached,
     EngineError,
     EngineUnavailable,
     JournalError,
@@ -70,6 +71,7 @@ __all__ = [
     "CommandGate",
     "Config",
     "Conflict",
+    "Detached",
     "EngineError",
     "EngineUnavailable",
     "Event",

@@ -13,6 +13,7 @@ import attrs
 import click
 
 from swarmroll.demo import exit_code, simulated
+from swarmroll.printable import printable
 from swarmroll.sim import Behaviour, SimSwarm
 from swarmroll.sim.versions import NEWEST
 
@@ -97,7 +98,7 @@ def sim(
             api_version=api_version,
         )
     except (ValueError, OSError) as exc:
-        raise click.UsageError(str(exc)) from exc
+        raise _wrong(str(exc)) from exc
     with swarm:
         for declared in images:
             _declare(swarm, declared)
@@ -121,21 +122,28 @@ def _declare(swarm: SimSwarm, declared: str) -> None:
         click.UsageError: A word that no image knows, or a value that it cannot have.
     """
     name, *words = declared.split(",")
+    if not name.isprintable():
+        raise _wrong(f"--image {declared}: no image has such a name")
     digest = f"sha256:{hashlib.sha256(name.encode()).hexdigest()}"
     behaviour: dict[str, Any] = {"digest": digest}
     for word in words:
         key, _, text = word.partition("=")
         if key not in _KINDS:
             known = ", ".join(field.name for field in attrs.fields(Behaviour))
-            raise click.UsageError(f"--image {declared}: no image knows {key!r}, only {known}")
+            raise _wrong(f"--image {declared}: no image knows {key!r}, only {known}")
         try:
             behaviour[key] = _value(str(_KINDS[key]), text)
         except ValueError:
-            raise click.UsageError(f"--image {declared}: {key} cannot be {text!r}") from None
+            raise _wrong(f"--image {declared}: {key} cannot be {text!r}") from None
     try:
         swarm.image(name, **behaviour)
     except ValueError as exc:
-        raise click.UsageError(f"--image {declared}: {exc}") from exc
+        raise _wrong(f"--image {declared}: {exc}") from exc
+
+
+def _wrong(text: str) -> click.UsageError:
+    """A complaint that quotes what was given, without power over the terminal."""
+    return click.UsageError(printable(text))
 
 
 def _value(kind: str, text: str) -> object:

@@ -19,7 +19,8 @@ Everything that swarmroll raises on purpose.
     │   ├── RolloutPaused
     │   ├── Superseded
     │   ├── ServiceGone
-    │   └── Aborted
+    │   ├── Aborted
+    │   └── Detached                 its driver was asked to let go of it; attach() goes on
     └── NoRollout                        there is nothing to attach to
 
 Foreign exceptions (docker-py, requests, urllib3, OSError) are translated where they enter and
@@ -30,6 +31,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from swarmroll.printable import printable
 
 if TYPE_CHECKING:
     from swarmroll.core.findings import Finding
@@ -46,6 +49,10 @@ class SwarmrollError(Exception):
 
     report: Report | None = None
     _code = 2
+
+    def __init__(self, message: str = "") -> None:
+        # Most of them quote somebody: an engine, a caller, whoever holds a lease.
+        super().__init__(printable(message))
 
     @property
     def exit_code(self) -> int:
@@ -229,6 +236,10 @@ class ServiceGone(RolloutFailed):
 
 class Aborted(RolloutFailed):
     """Somebody asked this rollout to stop."""
+
+
+class Detached(RolloutFailed):
+    """Its driver was asked to let go of this rollout: it is not over, and anybody may attach."""
 
 
 class NoRollout(SwarmrollError):

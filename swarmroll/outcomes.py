@@ -5,6 +5,7 @@ from __future__ import annotations
 from swarmroll.core.report import Outcome, Report
 from swarmroll.errors import (
     Aborted,
+    Detached,
     PlanError,
     PreflightError,
     RollbackFailed,
@@ -22,6 +23,7 @@ FAILURES: dict[Outcome, type[RolloutFailed]] = {
     Outcome.ABORTED: Aborted,
     Outcome.SUPERSEDED: Superseded,
     Outcome.SERVICE_GONE: ServiceGone,
+    Outcome.DETACHED: Detached,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import queue
 import threading
 from collections.abc import Callable, Iterator
@@ -9,12 +10,15 @@ from collections.abc import Callable, Iterator
 from swarmroll.core.events import Event
 from swarmroll.core.phases import Phase
 from swarmroll.core.plan import Plan
-from swarmroll.core.report import Report
+from swarmroll.core.report import Outcome, Report
 from swarmroll.core.snapshot import Snapshot
 from swarmroll.core.state import Ask, State
 from swarmroll.errors import PlanError
 from swarmroll.outcomes import raise_unless_ok
 from swarmroll.runner import Observer, Runner
+
+Hearer = Callable[[Event | None], object]
+"""Told of each event, and of the end, or a pause, with None; from whichever thread."""
 
 
 class Rollout:
@@ -37,12 +41,13 @@ class Rollout:
             left: Of one that stands paused: how somebody left it.
         """
         self._make_runner = make_runner
-        self._streams: list[queue.SimpleQueue[Event | None]] = []
+        self._hearers: list[Hearer] = []
         self._past: list[Event] = []
         self._lock = threading.Lock()
         self._report = left
         self._error: Exception | None = None
         self._done = threading.Event()
+        self._thread: threading.Thread | None = None
         self._runner = make_runner(state, (self._hear,))
         if left is not None:
             # It stands still until it is asked to go on.
@@ -54,6 +59,7 @@ class Rollout:
         thread = threading.Thread(
             target=self._run, args=(first,), name=f"rollout of {self.plan.service}", daemon=True
         )
+        self._thread = thread
         thread.start()
         return self
 
@@ -66,9 +72,9 @@ class Rollout:
         finally:
             with self._lock:
                 self._done.set()
-                for stream in self._streams:
-                    stream.put(None)
-                self._streams.clear()
+                hearers, self._hearers = self._hearers, []
+            for hear in hearers:
+                hear(None)
 
     # --- asking it
 
@@ -91,6 +97,11 @@ class Rollout:
     def report(self) -> Report | None:
         """How it ended, or was paused; None as long as it goes on."""
         return self._report if self._done.is_set() else None
+
+    @property
+    def running(self) -> bool:
+        """Whether it is neither over nor paused, nor left to others."""
+        return not self._done.is_set()
 
     def wait(self, timeout: float | None = None, *, check: bool = True) -> Report:
         """
@@ -118,21 +129,44 @@ class Rollout:
     def events(self) -> Iterator[Event]:
         """Every event from the beginning on; ends when the rollout is over or paused."""
         stream: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        stop = self.listen(stream.put)
+        try:
+            while (event := stream.get()) is not None:
+                yield event
+        finally:
+            stop()
+
+    def listen(self, hear: Hearer) -> Callable[[], None]:
+        """
+        Call a function with every event from the beginning on, and with None at the end.
+
+        Args:
+            hear: Called in this thread for what has happened, then in that of the rollout, which
+                waits for it; it must not raise, nor ask the rollout for anything.
+
+        Returns:
+            What ends that.
+        """
         with self._lock:
             for past in self._past:
-                stream.put(past)
-            if self._done.is_set():
-                stream.put(None)
-            else:
-                self._streams.append(stream)
-        while (event := stream.get()) is not None:
-            yield event
+                hear(past)
+            over = self._done.is_set()
+            if not over:
+                self._hearers.append(hear)
+        if over:
+            hear(None)
+        return functools.partial(self._forget, hear)
+
+    def _forget(self, hear: Hearer) -> None:
+        with self._lock:
+            if hear in self._hearers:
+                self._hearers.remove(hear)
 
     def _hear(self, event: Event) -> None:
         with self._lock:
             self._past.append(event)
-            for stream in self._streams:
-                stream.put(event)
+            for hear in self._hearers:
+                hear(event)
 
     # --- asking it for something
 
@@ -194,17 +228,37 @@ class Rollout:
         if not self._ask(ask) and self.phase is Phase.PAUSED:
             self._continue(ask)
 
+    def detach(self, *, wait: bool = True) -> None:
+        """
+        Let go of it: its driver stops, and the rollout is left as it stands, on record.
+
+        When this returns, the lease is given back, as far as the engine can be reached, and
+        anybody may ``attach``. What the engine was told it goes on with, as the plan says. Of a
+        rollout that is over or paused: does nothing.
+
+        Args:
+            wait: False returns at once, as do observers, which the driver waits for.
+        """
+        self._runner.let_go()
+        if wait and threading.current_thread() is not self._thread:
+            self._done.wait()
+
     def _ask(self, ask: Ask) -> bool:
         """Ask the driver; False if there is none any more, since it is over or paused."""
         if not self._done.is_set() and self._runner.ask(ask):
             return True
         self._done.wait()
-        if self._error is not None and not self.phase.terminal and self.phase is not Phase.PAUSED:
+        left = self._error or ("it was let go" if self._let_go else None)
+        if left is not None and not self.phase.terminal and self.phase is not Phase.PAUSED:
             raise PlanError(
-                f"nobody drives the rollout of {self.plan.service} any more ({self._error});"
+                f"nobody drives the rollout of {self.plan.service} any more ({left});"
                 " attach() takes it up again"
             )
         return False
+
+    @property
+    def _let_go(self) -> bool:
+        return self._report is not None and self._report.outcome is Outcome.DETACHED
 
     def _continue(self, ask: Ask) -> None:
         """A paused rollout has no driver: take the lease again, look again, and answer."""

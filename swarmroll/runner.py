@@ -10,6 +10,7 @@ from typing import Any, assert_never
 
 import attrs
 
+from swarmroll.brake import OnCancel
 from swarmroll.core import events
 from swarmroll.core.commands import Check, Command, Decision, Look, SaveEvidence, Write
 from swarmroll.core.decide import decide
@@ -17,7 +18,7 @@ from swarmroll.core.events import Event
 from swarmroll.core.gate import Gate, Verdict
 from swarmroll.core.phases import Phase
 from swarmroll.core.redact import mask_text, secrets_of
-from swarmroll.core.report import Evidence, Outcome, Report, make_report
+from swarmroll.core.report import Evidence, Outcome, Report, make_report, outcome_of
 from swarmroll.core.snapshot import Depth, Snapshot, Task
 from swarmroll.core.state import Ask, Sent, State
 from swarmroll.engine.port import Engine, Watch
@@ -41,6 +42,10 @@ Observer = Callable[[Event], None]
 """Told of each event, in the rollout's own thread, in order; never asked anything."""
 
 LOG_LINES = 20
+
+REMEMBERED = 10_000
+"""Texts of which it is kept how they are shown."""
+
 EVIDENCE_SECONDS = 10.0
 """Seconds that the end of a rollout waits for evidence that is still being saved."""
 
@@ -64,6 +69,13 @@ class Habits:
 
     heartbeat: float = 5.0
     patience: float = 120.0
+
+
+class _LetGo(Exception):
+    """The driver was asked to leave the rollout to others; never leaves this file."""
+
+
+LET_GO = "its driver was asked to let go"
 
 
 class Runner:
@@ -120,11 +132,14 @@ class Runner:
         self._lock = threading.Lock()
         self._asked: list[Ask] = []
         self._stopped = False
+        self._impatient = False
+        self._letting_go = False
         self._watch: Watch | None = None
         self._evidence: dict[str, Evidence] = {}
         self._saving: list[Future[None]] = []
         self._saved: list[Evidence] = []
         self._secrets = secrets_of(state.plan.target) | secrets_of(state.plan.live)
+        self._fitted: dict[str, str] = {}
         self._service_read_at = 0.0
         self._gates = frozenset(gate.name for gate in gates)
         self._keeper = Keeper(
@@ -151,6 +166,35 @@ class Runner:
                 self._watch.wake()
             return True
 
+    def let_go(self) -> bool:
+        """
+        Ask the driver to stop and leave the rollout as it stands, on record, for ``attach``.
+
+        Returns:
+            False if it has stopped by itself.
+        """
+        with self._lock:
+            self._impatient = self._letting_go = True
+            if self._stopped:
+                return False
+            if self._watch is not None:
+                self._watch.wake()
+            return True
+
+    def stop(self, how: OnCancel) -> None:
+        """Stop driving, in this way or another; what waits for a lease begins nothing."""
+        self._impatient = True
+        if how is OnCancel.DETACH:
+            self.let_go()
+        elif how is OnCancel.ROLLBACK and self._state.plan.baseline is not None:
+            self.ask(Ask.ROLL_BACK)
+        else:
+            self.ask(Ask.ABORT)
+
+    def _check_held(self) -> None:
+        if self._letting_go:
+            raise _LetGo
+
     def _wake(self) -> None:
         with self._lock:
             if self._watch is not None:
@@ -168,8 +212,13 @@ class Runner:
             EngineUnavailable: No answer for longer than ``patience``; carries the report.
             JournalError: The record cannot be read or written; carries the report.
         """
-        lease = self._take_lease()
+        try:
+            lease = self._take_lease()
+        except _LetGo:
+            return self._never_begun()
         trouble = self._drive_on(lease, first)
+        if trouble is not None:
+            trouble.args = (self._fit(str(trouble)),)
         report = self._close(lease, trouble)
         self._tell(events.Finished(**self._stamp(), report=report))
         if isinstance(trouble, LeaseHeld | EngineUnavailable | JournalError):
@@ -193,13 +242,7 @@ class Runner:
         plan, new = self._state.plan, not self._state.transitions and self._lease is None
         # One that is refused does not take the place of another.
         begin = self._record_of(self._state) if new and not plan.refusals else None
-        lease = self._lease or self._journal.acquire(
-            plan.service_id,
-            self._owner,
-            name=plan.service,
-            wait=self._wait_for_lease,
-            begin=begin,
-        )
+        lease = self._lease or self._acquire(begin)
         self._lease = None
         if new:
             self._recorded = None if begin is None else begin.state
@@ -210,6 +253,30 @@ class Runner:
             lease.release()
             raise
         return lease
+
+    def _acquire(self, begin: Record | None) -> Lease:
+        plan = self._state.plan
+        try:
+            return self._journal.acquire(
+                plan.service_id,
+                self._owner,
+                name=plan.service,
+                wait=self._wait_for_lease,
+                begin=begin,
+                give_up=lambda: self._impatient,
+            )
+        except LeaseHeld:
+            if self._impatient:
+                raise _LetGo from None
+            raise
+
+    def _never_begun(self) -> Report:
+        """The report of a rollout that was let go while it waited for the lease."""
+        with self._lock:
+            self._stopped = True
+        report = self._report(LET_GO)
+        self._tell(events.Finished(**self._stamp(), report=report))
+        return report
 
     def _take_up(self, lease: Lease) -> None:
         """Go on from what is on record; if somebody removed that, from memory."""
@@ -251,6 +318,9 @@ class Runner:
                 self._watch = self._engine.watch(self._state.plan.service_id)
             self._tell(events.Started(**self._stamp(), plan=self._state.plan))
             self._drive(lease, first)
+        except _LetGo:
+            # What was asked and not yet answered is left to whoever takes it up.
+            self._take_asked()
         except (EngineError, JournalError, LeaseHeld) as exc:
             return exc
         finally:
@@ -265,19 +335,25 @@ class Runner:
     def _close(self, lease: Lease, trouble: Trouble | None) -> Report:
         wait(self._saving, timeout=EVIDENCE_SECONDS)
         self._tell_saved()
-        report = make_report(
-            self._state,
-            evidence=dict(self._evidence),
-            started_at=self._started_at,
-            finished_at=self._clock.wall(),
-            engine_requests=self._engine.requests - self._requests_before,
-            trouble="" if trouble is None else str(trouble),
-        )
+        left = self._letting_go and outcome_of(self._state.phase) is Outcome.DETACHED
+        report = self._report(str(trouble) if trouble is not None else LET_GO if left else "")
         if isinstance(trouble, LeaseHeld):
             # Whoever took the lease over keeps the record now.
             return report
         unwritten = self._closed(lease, report, patient=trouble is None)
         return attrs.evolve(report, notes=(*report.notes, unwritten)) if unwritten else report
+
+    def _report(self, trouble: str) -> Report:
+        with self._lock:
+            evidence = dict(self._evidence)
+        return make_report(
+            self._state,
+            evidence=evidence,
+            started_at=self._started_at,
+            finished_at=self._clock.wall(),
+            engine_requests=self._engine.requests - self._requests_before,
+            trouble=trouble,
+        )
 
     def _closed(self, lease: Lease, report: Report, *, patient: bool) -> str:
         """
@@ -291,10 +367,11 @@ class Runner:
             try:
                 lease.close(self._record_of(self._state), report)
             except LeaseHeld as exc:
-                return f"its record was not closed: {exc}"
+                return f"its record was not closed: {self._fit(str(exc))}"
             except (EngineError, JournalError) as exc:
-                if self._clock.monotonic() >= until or isinstance(exc, ConnectionClosed):
-                    return f"its record was not closed ({exc}); attach() does that"
+                late = self._letting_go or self._clock.monotonic() >= until
+                if late or isinstance(exc, ConnectionClosed):
+                    return f"its record was not closed ({self._fit(str(exc))}); attach() does that"
                 self._clock.sleep(self._habits.heartbeat)
             else:
                 return ""
@@ -304,6 +381,7 @@ class Runner:
     def _drive(self, lease: Lease, first: Snapshot | None) -> None:
         snapshot = self._look(Depth.SERVICE) if first is None else self._now(first)
         while True:
+            self._check_held()
             self._take_asked()
             self._take_heard()
             self._tell_saved()
@@ -380,6 +458,7 @@ class Runner:
             raise trouble
         assert self._watch is not None
         self._watch.wait(self._habits.heartbeat)
+        self._check_held()
 
     def _to_note(self) -> tuple[str, ...]:
         notes, self._journal_notes = tuple(self._journal_notes), []
@@ -430,12 +509,12 @@ class Runner:
                 last_check=last_check,
             )
         except Conflict as exc:
-            return Sent.CONFLICT, str(exc)
+            return Sent.CONFLICT, self._fit(str(exc))
         except (EngineUnavailable, ServiceNotFound) as exc:
-            return Sent.LOST, str(exc)
+            return Sent.LOST, self._fit(str(exc))
         except EngineError as exc:
             refused = exc.status is not None and (exc.status < 500 or exc.status == NOT_IMPLEMENTED)
-            return (Sent.REFUSED if refused else Sent.LOST), str(exc)
+            return (Sent.REFUSED if refused else Sent.LOST), self._fit(str(exc))
         return Sent.ACCEPTED, ""
 
     def _check(self, command: Check) -> None:
@@ -451,7 +530,7 @@ class Runner:
             self._hear(gate, verdict)
 
     def _hear(self, gate: str, verdict: Verdict) -> None:
-        reason = mask_text(verdict.reason, self._secrets)
+        reason = self._fit(verdict.reason)
         now, wall = self._clock.monotonic(), self._clock.wall()
         old = self._state
         self._state = old.heard(gate, Verdict(verdict.answer, reason), now=now, wall=wall)
@@ -473,7 +552,32 @@ class Runner:
             self._saved.append(evidence)
 
     def _masked(self, lines: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(mask_text(line.rstrip(), self._secrets) for line in lines)
+        return tuple(self._fit(line.rstrip()) for line in lines)
+
+    def _fit(self, text: str) -> str:
+        """Others' words without what this rollout knows to be secret; the same ones come often."""
+        fit = self._fitted.get(text)
+        if fit is None:
+            if len(self._fitted) >= REMEMBERED:
+                self._fitted.clear()
+            fit = self._fitted[text] = mask_text(text, self._secrets) if text else text
+        return fit
+
+    def _fit_look(self, snapshot: Snapshot) -> Snapshot:
+        """A look in which what the engine says of tasks and updates is fit to be shown and kept."""
+        service = snapshot.service
+        status = None if service is None else service.update_status
+        if service is not None and status is not None:
+            status = attrs.evolve(status, message=self._fit(status.message))
+            service = attrs.evolve(service, update_status=status)
+        tasks = tuple(self._fit_task(task) for task in snapshot.tasks)
+        return attrs.evolve(snapshot, service=service, tasks=tasks)
+
+    def _fit_task(self, task: Task) -> Task:
+        error, message = self._fit(task.error), self._fit(task.message)
+        if error == task.error and message == task.message:
+            return task
+        return attrs.evolve(task, error=error, message=message)
 
     # --- looking
 
@@ -511,8 +615,10 @@ class Runner:
                 if self._clock.monotonic() >= until:
                     raise
                 self._watch.wait(self._habits.heartbeat)
+                self._check_held()
         if after is None:
             self._service_read_at = snapshot.taken_at
+        snapshot = self._fit_look(snapshot)
         return attrs.evolve(snapshot, unbroken_since=self._watch.unbroken_since)
 
     def _now(self, snapshot: Snapshot) -> Snapshot:
@@ -520,6 +626,7 @@ class Runner:
         assert self._watch is not None
         now = self._clock.monotonic()
         self._service_read_at = now
+        snapshot = self._fit_look(snapshot)
         return attrs.evolve(snapshot, taken_at=now, unbroken_since=self._watch.unbroken_since)
 
     # --- telling

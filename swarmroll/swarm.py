@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import getpass
 import os
 import secrets
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from swarmroll.brake import Brake
 from swarmroll.core.checks import held
 from swarmroll.core.findings import Finding, Severity
 from swarmroll.core.gate import Gate, GateContext, Verdict
@@ -31,6 +33,7 @@ from swarmroll.core.plan import (
     make_plan,
     refuse_jobs,
 )
+from swarmroll.core.redact import mask_text, secrets_of
 from swarmroll.core.report import Report
 from swarmroll.core.snapshot import BUSY, Depth, Node, Service, Snapshot, Task
 from swarmroll.core.spec import ServiceSpec
@@ -38,7 +41,7 @@ from swarmroll.core.state import State
 from swarmroll.core.strategy import Rolling, Strategy
 from swarmroll.core.units import Duration, seconds
 from swarmroll.engine.port import Engine
-from swarmroll.errors import NoRollout, PlanError, PreflightError, ServiceNotFound
+from swarmroll.errors import LeaseHeld, NoRollout, PlanError, PreflightError, ServiceNotFound
 from swarmroll.gates.python import as_gate
 from swarmroll.journal.port import Journal, Lease, Owner, report_on
 from swarmroll.journal.swarm import SwarmJournal
@@ -107,6 +110,21 @@ class Swarm:
         self._gates: dict[str, tuple[Gate, ...]] = {}
         self._new_id = new_id
         self._nodes: Mapping[str, Node] = {}
+        self._brake = Brake()
+
+    def braked(self, brake: Brake) -> Swarm:
+        """
+        The same swarm, whose ``update``, ``rollback`` and ``attach`` a brake can cut short.
+
+        They then let go of what they hold, and end as a rollout that was stopped in that way ends;
+        with ``PlanError``, where nothing was begun.
+
+        Args:
+            brake: For one call.
+        """
+        same = copy.copy(self)
+        same._brake = brake  # noqa: SLF001 - its own
+        return same
 
     def __enter__(self) -> Swarm:
         return self
@@ -246,7 +264,11 @@ class Swarm:
         if plan.steps:
             failed = of_past(self._journal.past(service.id), plan.target, now)
             plan = attrs.evolve(plan, findings=(*plan.findings, *failed))
-        return plan, self._first_look(service, tasks, nodes)
+        secret = secrets_of(service.spec) | secrets_of(plan.target)
+        told = tuple(
+            attrs.evolve(one, message=mask_text(one.message, secret)) for one in plan.findings
+        )
+        return attrs.evolve(plan, findings=told), self._first_look(service, tasks, nodes)
 
     def _first_look(
         self, service: Service, tasks: tuple[Task, ...], nodes: Mapping[str, Node]
@@ -346,14 +368,17 @@ class Swarm:
         )
         waiting = seconds(wait_for_lease, name="wait_for_lease")
         for _ in range(PLANS):
+            self._brake.check()
             found = self._quiet(service, policy, waiting)
             plan, first = self._plan(found, change, image, strategy or Rolling(), policy)
             _refuse_endless(plan)
+            self._brake.check()
             runner = self._runner(
                 State(plan=plan), tuple(observers), wait_for_lease=waiting, gates=checked
             )
+            self._brake.on(runner.stop)
             report = runner.run(first)
-            if report.transitions[-1].trigger is not Trigger.PLAN_STALE:
+            if not report.transitions or report.transitions[-1].trigger is not Trigger.PLAN_STALE:
                 break
         if check:
             raise_unless_ok(report)
@@ -372,17 +397,37 @@ class Swarm:
         if not _busy(service):
             return service
         owner = Owner(name=_whoami(), reason=policy.reason)
-        self._journal.acquire(service.id, owner, name=service.name, wait=wait_for_lease).release()
+        self._acquire(service.id, owner, name=service.name, wait=wait_for_lease).release()
         clock = self._engine.clock
         until = clock.monotonic() + (policy.deadline or BASE_DEADLINE)
         watch = self._engine.watch(service.id)
+        self._brake.on(lambda _how: watch.wake())
         try:
             while _busy(service) and clock.monotonic() < until:
+                self._brake.check()
                 watch.wait(self._habits.heartbeat)
                 service = self._engine.service(service.id)
         finally:
+            self._brake.on(None)
             watch.close()
         return service
+
+    def _acquire(self, service_id: str, owner: Owner, *, name: str, wait: float) -> Lease:
+        """
+        Take a lease, unless the brake is pulled meanwhile.
+
+        Raises:
+            LeaseHeld: Somebody holds it.
+            PlanError: The brake was pulled.
+        """
+        brake = self._brake
+        try:
+            return self._journal.acquire(
+                service_id, owner, name=name, wait=wait, give_up=lambda: brake.pulled
+            )
+        except LeaseHeld:
+            brake.check()
+            raise
 
     def start(
         self,
@@ -497,7 +542,7 @@ class Swarm:
             raise NoRollout(f"no unfinished rollout of {name} is on record")
         owner = Owner(name=_whoami(), reason=record.state.plan.reason)
         waiting = seconds(wait_for_lease, name="wait_for_lease")
-        lease = self._journal.acquire(service_id, owner, name=name, wait=waiting)
+        lease = self._acquire(service_id, owner, name=name, wait=waiting)
         if lease.found is None:
             lease.release()
             raise NoRollout(f"the rollout of {name} came to its end a moment ago")

@@ -11,10 +11,11 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "swarmroll"
 
-OUTSIDE = frozenset({"errors", "core"})
+OUTSIDE = frozenset({"errors", "core", "printable"})
 ROOMS: Mapping[str, frozenset[str]] = {
-    "errors": frozenset(),
-    "core": frozenset({"errors"}),
+    "printable": frozenset(),
+    "errors": frozenset({"printable"}),
+    "core": frozenset({"errors", "printable"}),
     "streams": frozenset(),
     "engine": OUTSIDE | {"streams"},
     # A journal stamps its leases by the engine's clock.
@@ -24,11 +25,13 @@ ROOMS: Mapping[str, frozenset[str]] = {
     "observers": OUTSIDE,
     "render": OUTSIDE,
     "outcomes": OUTSIDE,
-    "runner": OUTSIDE | {"engine", "journal", "gates"},
+    "brake": OUTSIDE,
+    "runner": OUTSIDE | {"brake", "engine", "journal", "gates"},
     "rollout": OUTSIDE | {"outcomes", "runner"},
-    "swarm": OUTSIDE | {"engine", "journal", "gates", "outcomes", "runner", "rollout"},
+    "swarm": OUTSIDE | {"brake", "engine", "journal", "gates", "outcomes", "runner", "rollout"},
     "sim": OUTSIDE | {"engine", "journal", "runner", "rollout", "swarm"},
-    "aio": OUTSIDE | {"engine", "journal", "outcomes", "runner", "rollout", "swarm"},
+    "aio": OUTSIDE
+    | {"brake", "engine", "gates", "journal", "outcomes", "runner", "rollout", "swarm"},
     "_public": OUTSIDE | {"engine", "journal", "gates", "observers", "rollout", "swarm"},
     "__init__": frozenset({"_public"}),
     "demo": OUTSIDE | {"sim", "swarm"},

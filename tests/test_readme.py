@@ -16,6 +16,7 @@ import attrs
 import pytest
 
 import swarmroll
+import swarmroll.aio
 from swarmroll import Budget, CommandGate, HttpGate, LogGate, PrometheusGate, TcpGate
 from swarmroll.core.report import EXIT_CODES, Outcome
 from swarmroll.engine.connect import locate
@@ -91,10 +92,14 @@ def run(code: str, sim: SimSwarm) -> None:
         return sim.connect()
 
     public = {name: getattr(swarmroll, name) for name in swarmroll.__all__}
-    stand_in = SimpleNamespace(**{**public, "connect": connect})
+    aio = SimpleNamespace(
+        connect=lambda *args, **options: swarmroll.aio.Swarm(connect(*args, **options)),
+        gate=swarmroll.aio.gate,
+    )
+    stand_in = SimpleNamespace(**{**public, "connect": connect, "aio": aio})
 
     def importing(name: str, *rest: Any) -> Any:
-        return stand_in if name == "swarmroll" else __import__(name, *rest)
+        return stand_in if name in ("swarmroll", "swarmroll.aio") else __import__(name, *rest)
 
     exec(
         compile(code, "<example>", "exec"),

@@ -16,8 +16,9 @@ from swarmroll.core.constraints import satisfies
 from swarmroll.core.dirty import dirty, engine_form, is_unset, restarts
 from swarmroll.core.document import ABSENT, Absent, Document, Frozen, copied, format_path, frozen
 from swarmroll.core.environment import name_of
-from swarmroll.core.redact import MASK, mask_document, printable
+from swarmroll.core.redact import MASK, mask_document
 from swarmroll.core.units import duration_text, from_nanoseconds
+from swarmroll.printable import printable
 
 __all__ = [
     "ABSENT",

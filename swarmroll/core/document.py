@@ -17,8 +17,9 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from swarmroll.core.redact import mask_document, printable, shown
+from swarmroll.core.redact import mask_document, shown
 from swarmroll.errors import SpecError
+from swarmroll.printable import printable
 
 Path: TypeAlias = str | Sequence[str | int]
 """``"TaskTemplate.Networks.0.Target"``, with ``\\.`` for a dot in a key, or the keys in a row."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from swarmroll.core.redact import mask_document, printable, shown
+from swarmroll.core.redact import mask_document, shown
 from swarmroll.errors import SpecError
+from swarmroll.printable import printable
 
 
 class TextMap(Mapping[str, str]):

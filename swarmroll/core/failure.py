@@ -8,9 +8,9 @@ from collections.abc import Mapping
 
 import attrs
 
-from swarmroll.core.redact import printable
 from swarmroll.core.snapshot import Node, NodeState, SlotKey, Task, TaskState
 from swarmroll.core.spec import UpdateConfig
+from swarmroll.printable import printable
 
 CRASHES_OF_ONE_SLOT = 3
 """So many failures in one slot exceed any ratio."""

@@ -8,10 +8,11 @@ from typing import Protocol
 
 import attrs
 
-from swarmroll.core.redact import printable, shown
+from swarmroll.core.redact import shown
 from swarmroll.core.snapshot import Node, Task
 from swarmroll.core.units import duration_text
 from swarmroll.errors import PlanError
+from swarmroll.printable import printable
 
 
 class Answer(enum.StrEnum):

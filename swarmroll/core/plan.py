@@ -17,13 +17,14 @@ from swarmroll.core.findings import Finding, refusing
 from swarmroll.core.gate import GateRules
 from swarmroll.core.placement import any_placed, guarded
 from swarmroll.core.proof import eligible
-from swarmroll.core.redact import mask_text, printable
+from swarmroll.core.redact import mask_text
 from swarmroll.core.snapshot import Node, Service, SlotKey, Task, TaskState, by_slot
 from swarmroll.core.spec import ServiceSpec, UpdateConfig
 from swarmroll.core.stages import stages
 from swarmroll.core.strategy import PlanStep, Strategy
 from swarmroll.core.units import duration_text
 from swarmroll.errors import PlanError
+from swarmroll.printable import printable
 
 ROLLBACK = "rollback"
 PAUSE = "pause"

@@ -17,11 +17,12 @@ from swarmroll.core.phases import Phase, Transition
 from swarmroll.core.plan import Plan
 from swarmroll.core.proof import SlotProof
 from swarmroll.core.record import from_document, to_document
-from swarmroll.core.redact import mask_document, mask_text, printable
+from swarmroll.core.redact import mask_document, mask_text
 from swarmroll.core.snapshot import SlotKey
 from swarmroll.core.spec import ServiceSpec
 from swarmroll.core.state import State
 from swarmroll.core.units import duration_text
+from swarmroll.printable import printable
 
 
 class Outcome(enum.StrEnum):

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
+from swarmroll.core.document import Document
+from swarmroll.core.redact import mask_document, mask_text
 from swarmroll.core.spec import ServiceSpec
 
 
@@ -96,7 +98,7 @@ class Service:
     raw: Mapping[str, object] = attrs.field(factory=dict, eq=False, repr=False)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class Task:
     """
     One attempt to run one container of a service.
@@ -130,6 +132,18 @@ class Task:
     container_id: str = ""
     image: str = ""
     template: object = attrs.field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        # The engine likes to quote what a task was to run with.
+        known: set[str] = set()
+        if isinstance(self.template, Document):
+            mask_document(("TaskTemplate",), self.template.to_engine(), known)
+        words = (
+            f"{field.name}={getattr(self, field.name)!r}"
+            for field in attrs.fields(type(self))
+            if field.name != "template"
+        )
+        return mask_text(f"Task({', '.join(words)})", known)
 
     @property
     def slot_key(self) -> SlotKey:

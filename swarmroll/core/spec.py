@@ -44,10 +44,11 @@ from swarmroll.core.parts import (
     Secret,
     UpdateConfig,
 )
-from swarmroll.core.redact import mask_text, printable, shown
+from swarmroll.core.redact import mask_text, shown
 from swarmroll.core.shape import check, lists_on
 from swarmroll.core.units import Duration
 from swarmroll.errors import SpecError
+from swarmroll.printable import printable
 
 __all__ = [
     "ROLLOUT_LABEL",

@@ -19,8 +19,9 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from swarmroll.core.redact import mask_text, printable
+from swarmroll.core.redact import mask_text
 from swarmroll.errors import EngineUnavailable
+from swarmroll.printable import printable
 
 if TYPE_CHECKING:
     import ssl

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Callable, Mapping
 from threading import Event, Lock
 from typing import Any, TypeVar
@@ -15,6 +17,7 @@ import docker.utils.config
 from swarmroll.core.dirty import dirty
 from swarmroll.core.image import ImageReference
 from swarmroll.core.placement import any_placed, has_placement
+from swarmroll.core.redact import mask_text
 from swarmroll.core.snapshot import Depth, Node, Service, Snapshot, Task
 from swarmroll.core.spec import ServiceSpec
 from swarmroll.engine import wire
@@ -46,6 +49,7 @@ _LOG_BYTES, _LOG_SECONDS = 256 * 1024, 3.0
 _LONGEST_PAUSE = 2.0
 _SECOND_LOOK_AFTER = 0.2
 _REMEMBERED = 10_000
+_SECRET_WORDS = ("password", "Password", "auth", "identitytoken", "IdentityToken", "registrytoken")
 
 
 class DockerEngine:
@@ -258,7 +262,11 @@ class DockerEngine:
         if last_check is not None:
             # Asking a credential helper can take long; the machine may have slept.
             last_check()
-        return complaint + wire.warnings(self._write(ask))
+        try:
+            return complaint + wire.warnings(self._write(ask))
+        except EngineError as exc:
+            exc.args = (mask_text(str(exc), _secrets_in(header)),)
+            raise
 
     def _write(self, ask: Ask) -> bytearray:
         door = self._doors.current
@@ -351,7 +359,8 @@ class DockerEngine:
         try:
             return wire.resolved(door.ask(ask, timeout))
         except Exception as exc:  # noqa: BLE001 - whatever it is, the image stays unpinned
-            return Resolved(reason="; ".join([*complaint, str(translated(exc, door.host))]))
+            why = mask_text(str(translated(exc, door.host)), _secrets_in(header))
+            return Resolved(reason="; ".join([*complaint, why]))
 
     def logs(self, task: Task, *, lines: int) -> tuple[str, ...]:
         """See ``port.Engine.logs``."""
@@ -375,6 +384,18 @@ class DockerEngine:
             return wire.health_outputs(door.ask(ask, self._limits.each))
         except Exception:  # noqa: BLE001 - evidence is welcome, not needed
             return ()
+
+
+def _secrets_in(header: Mapping[str, str]) -> frozenset[str]:
+    """The header with registry credentials, and what is secret in it: engines may quote it."""
+    text = header.get("X-Registry-Auth", "")
+    if not text:
+        return frozenset()
+    found = json.loads(base64.urlsafe_b64decode(text))
+    user = found.get("username") or found.get("Username")
+    pair = f"{user}:{found.get('password') or found.get('Password')}"
+    basic = base64.b64encode(pair.encode()).decode()
+    return frozenset({text, basic, *(str(found[key]) for key in _SECRET_WORDS if found.get(key))})
 
 
 def _uncertain(trouble: Trouble) -> EngineError:

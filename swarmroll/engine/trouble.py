@@ -13,7 +13,7 @@ import msgspec
 import requests
 import urllib3.exceptions
 
-from swarmroll.core.redact import mask_text, printable
+from swarmroll.core.redact import mask_text
 from swarmroll.engine.dial import NotReached, SshFailed
 from swarmroll.errors import (
     Conflict,
@@ -23,6 +23,7 @@ from swarmroll.errors import (
     ServiceNotFound,
     SwarmrollError,
 )
+from swarmroll.printable import printable
 
 
 class Worth(enum.Enum):

@@ -11,9 +11,10 @@ from typing import Any
 import attrs
 
 from swarmroll.core.gate import Answer, Budget, GateContext, GateRules, Moment, NoData, Verdict
-from swarmroll.core.redact import mask_text, printable, shown
+from swarmroll.core.redact import mask_text, shown
 from swarmroll.core.units import Duration, seconds
 from swarmroll.errors import PlanError, SpecError
+from swarmroll.printable import printable
 
 LONGEST_NAME = 60
 """Characters of a name that a gate gives itself."""
@@ -78,7 +79,7 @@ class Asked(ABC):
     def _read_rules(self) -> GateRules:
         if not isinstance(self._name, str):
             raise wrong(f"{type(self).__name__}.name", "a string", self._name)
-        name = printable(self._name) or cut(_harmless(self._own_name()), LONGEST_NAME)
+        name = printable(mask_text(self._name)) or cut(_harmless(self._own_name()), LONGEST_NAME)
         if not isinstance(self.budget, Budget):
             raise wrong(f"gate {name}: budget", "a Budget", self.budget)
         return GateRules(

@@ -15,10 +15,11 @@ from pathlib import Path
 import attrs
 
 from swarmroll.core.gate import GateContext, Verdict
-from swarmroll.core.redact import mask_args, printable
+from swarmroll.core.redact import mask_args
 from swarmroll.core.units import duration_text
 from swarmroll.errors import PlanError
 from swarmroll.gates.base import Asked, is_whole, quoted_end, wrong
+from swarmroll.printable import printable
 
 TRY_LATER = os.EX_TEMPFAIL if hasattr(os, "EX_TEMPFAIL") else 75
 """What a program exits with that cannot tell yet (sysexits.h, EX_TEMPFAIL)."""

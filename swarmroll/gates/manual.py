@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 import attrs
 
 from swarmroll.core.gate import Budget, GateContext, Moment, Verdict
-from swarmroll.core.redact import printable, shown
+from swarmroll.core.redact import shown
 from swarmroll.core.units import Duration
 from swarmroll.gates.base import LONGEST_QUOTE, Asked, cut, duration_of, is_text
+from swarmroll.printable import printable
 
 _Question = tuple[str, str, int]
 

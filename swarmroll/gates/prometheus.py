@@ -15,9 +15,9 @@ from urllib.parse import urlencode
 import attrs
 
 from swarmroll.core.gate import GateContext, Verdict
-from swarmroll.core.redact import printable
 from swarmroll.gates.base import Asked, is_text, quoted, wrong
 from swarmroll.gates.web import Address, NoAnswer, Request, headers_of, sent, tls_context
+from swarmroll.printable import printable
 
 Condition = Callable[[float], bool]
 

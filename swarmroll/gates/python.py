@@ -9,9 +9,9 @@ from typing import Any
 import attrs
 
 from swarmroll.core.gate import Gate, GateContext, GateRules, Verdict
-from swarmroll.core.redact import printable
 from swarmroll.errors import PlanError
 from swarmroll.gates.base import Asked, verdict_of, wrong
+from swarmroll.printable import printable
 
 Check = Callable[[GateContext], bool | Verdict]
 

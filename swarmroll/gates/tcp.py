@@ -5,9 +5,9 @@ from __future__ import annotations
 import attrs
 
 from swarmroll.core.gate import GateContext, Verdict
-from swarmroll.core.redact import printable
 from swarmroll.gates.base import Asked, is_whole, quoted, words_of, wrong
 from swarmroll.gates.reach import FAILURES, why
+from swarmroll.printable import printable
 from swarmroll.streams import WholeTime, open_tcp
 
 MOST = 64 * 1024

@@ -16,10 +16,11 @@ from urllib.parse import quote, unquote, urlsplit
 
 import attrs
 
-from swarmroll.core.redact import mask_text, printable
+from swarmroll.core.redact import mask_text
 from swarmroll.errors import PlanError
 from swarmroll.gates.base import words_of, wrong
 from swarmroll.gates.reach import FAILURES, why
+from swarmroll.printable import printable
 from swarmroll.streams import open_tcp, over_tls
 
 PORTS = {"http": 80, "https": 443}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 
 import attrs
 
@@ -144,9 +144,10 @@ class Ledger:
         name: str,
         wait: float = 0.0,
         begin: Record | None = None,
+        give_up: Callable[[], bool] | None = None,
     ) -> LedgerLease:
         """See Journal."""
-        return _Taking(self, service_id, owner, name, begin).take(wait)
+        return _Taking(self, service_id, owner, name, begin).take(wait, give_up)
 
     def swap(self, service_id: str, shelf: Shelf, version: Hashable | None) -> None:
         """
@@ -193,7 +194,7 @@ class _Taking:
         self._token = secrets.token_hex(8)
         self._given_up: dict[str, tuple[str, ...]] = {}
 
-    def take(self, wait: float) -> LedgerLease:
+    def take(self, wait: float, give_up: Callable[[], bool] | None) -> LedgerLease:
         until = self._clock.monotonic() + wait
         kept = self._ledger._read_lately(self._service_id)  # noqa: SLF001 - of the same house
         seen, since, moves = None, self._clock.monotonic(), -1
@@ -213,7 +214,7 @@ class _Taking:
                         return lease
                 # A lease that was renewed under our eyes is alive, whatever the clocks say.
                 dead = moves == 0 and self._clock.wall() > holder.expires
-                if now >= until and not dead:
+                if (now >= until and not dead) or (give_up is not None and give_up()):
                     raise held(self._name, holder)
                 self._clock.sleep(POLL if dead else max(0.01, min(POLL, until - now)))
             kept = self._ledger.read(self._service_id)

@@ -12,7 +12,7 @@ both mean that nobody knows whether it was written, unless they say so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import attrs
@@ -154,6 +154,7 @@ class Journal(Protocol):
         name: str,
         wait: float = 0.0,
         begin: Record | None = None,
+        give_up: Callable[[], bool] | None = None,
     ) -> Lease:
         """
         Take the lease of a service.
@@ -166,6 +167,7 @@ class Journal(Protocol):
             wait: Seconds to wait for somebody else to give it back.
             begin: A new rollout to be written down with it, in place of any unfinished one,
                 which is closed as it stands.
+            give_up: Asked about once a second while it waits; True ends the wait.
 
         Raises:
             LeaseHeld: Somebody holds it; names them, since when, and until when.

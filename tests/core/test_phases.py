@@ -137,6 +137,6 @@ def test_only_success_exits_with_zero() -> None:
 
 
 def test_every_failure_has_its_exception() -> None:
-    """Refusals and detachments have exceptions of their own, by their cause."""
-    others = {Outcome.COMPLETED, Outcome.UNCHANGED, Outcome.REFUSED, Outcome.DETACHED}
+    """Refusals have exceptions of their own, by their cause."""
+    others = {Outcome.COMPLETED, Outcome.UNCHANGED, Outcome.REFUSED}
     assert set(Outcome) - others == FAILURES.keys()

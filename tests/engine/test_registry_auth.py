@@ -13,11 +13,11 @@ import docker
 import pytest
 
 from swarmroll.engine.connect import open_engine
-from swarmroll.errors import EngineUnavailable
+from swarmroll.errors import EngineError, EngineUnavailable
 
-from .conftest import Open, Serve
+from .conftest import Open, Serve, swarm
 from .documents import SERVICE_ID
-from .server import Server
+from .server import Answer, Request, Server, error
 
 IMAGE = "registry.example:5000/team/app:2"
 BASIC = base64.b64encode(b"user:hunter2").decode()
@@ -153,3 +153,37 @@ def test_credentials_that_cannot_be_read_are_named(auth: object, configure: Any)
     configure(auths={"registry.example:5000": {"auth": auth}})
     with pytest.raises(EngineUnavailable, match=r"config\.json"):
         open_engine("unix:///var/run/docker.sock")
+
+
+@pytest.mark.parametrize("quoted", ["hunter2", BASIC])
+def test_an_engine_that_quotes_the_credentials_is_quoted_without(
+    configure: Any, serve: Serve, connect: Open, quoted: str
+) -> None:
+    """Neither the password nor the header that it came in gets into an error or a finding."""
+    configure(auths={"registry.example:5000": {"auth": BASIC}})
+
+    def refuse(request: Request) -> Answer:
+        if request.path.endswith("/update") or "/distribution/" in request.path:
+            header = request.headers["x-registry-auth"]
+            return error(400, f"denied: user with {quoted}, header {header}")
+        return swarm(request)
+
+    server = serve(refuse)
+    engine = connect(server)
+    found = engine.service("web")
+    with pytest.raises(EngineError, match="denied: user with") as refused:
+        engine.update(SERVICE_ID, found.version, found.spec, auth_for=IMAGE)
+    reason = engine.resolve(IMAGE, timeout=2.0).reason
+    assert "denied: user with" in reason
+    header = server.seen[-1].headers["x-registry-auth"]
+    for text in (str(refused.value), repr(refused.value), reason):
+        assert quoted not in text
+        assert header not in text
+
+
+def test_without_credentials_a_refusal_is_quoted_as_it_is(serve: Serve, connect: Open) -> None:
+    def refuse(request: Request) -> Answer:
+        return error(400, "denied") if request.path.endswith("/update") else swarm(request)
+
+    with pytest.raises(EngineError, match="denied"):
+        update(serve(refuse), connect)

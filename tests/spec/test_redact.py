@@ -13,11 +13,11 @@ from swarmroll.core.redact import (
     mask_document,
     mask_text,
     mask_value,
-    printable,
     secrets_of,
     shown,
 )
 from swarmroll.core.spec import ServiceSpec
+from swarmroll.printable import printable
 
 
 @pytest.mark.parametrize(
