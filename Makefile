@@ -65,6 +65,12 @@ integration: $(READY) ## Run the tests on real swarms; ARGS go to pytest.
 	@echo "integration: real swarms"
 	@$(BIN)/python -m integration.lab.run $(EVERYTHING) $(ARGS)
 
+.PHONY: soak
+soak: $(READY) ## A million random rollouts and as many spoilt answers (hours); goes on where it was.
+	@$(BIN)/python -m tests.faults.table
+	@$(BIN)/python -m tests.faults.mutants
+	@$(BIN)/python -m tests.faults.soak $(ARGS)
+
 .PHONY: demo
 demo: $(READY) ## Show a rolling update and a rollback on a real swarm (simulated without an engine).
 	@$(BIN)/python -m integration.demo
