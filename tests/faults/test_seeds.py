@@ -16,6 +16,7 @@ LEAST = 10_000
 """Rollouts in an ordinary run."""
 
 FOUND = {
+    165: "a wave waits for a task whose node is lost: never wrong, but seldom seen",
     80: "somebody wrote twice before our write was read back",
     181: "the engine's rollback was first seen when it called itself completed",
     1: "a start-first slot half-way for ever, and on_failure pause",
@@ -24,12 +25,12 @@ FOUND = {
     2589: "the engine itself undid what somebody wrote",
     2939: "somebody labelled it, and rolled that back",
 }
-"""Seeds that once failed, and why."""
+"""Seeds that once failed, and why; and what is seldom seen."""
 
 
 @pytest.mark.parametrize("seed", FOUND, ids=str)
-def test_a_world_that_failed_once(seed: int) -> None:
-    """And must not again."""
+def test_a_world_of_its_own(seed: int) -> None:
+    """It must not fail again."""
     assert [] == play(seed, 1)[1]
 
 
