@@ -230,8 +230,9 @@ def judge(world: World, case: Case, report: Report | None) -> None:
     why = f"{outcome} ({report.headline}), though "
     if outcome is Outcome.COMPLETED and surely_bad:
         case.complain(f"{why}the image is {world.image}")
-    if outcome is Outcome.SUPERSEDED and not any(one.final for one in case.foreign):
-        case.complain(f"{why}nobody else deployed anything")
+    # A label written on top of the engine's own rollback, unseen until then, counts as well.
+    if outcome is Outcome.SUPERSEDED and not case.foreign:
+        case.complain(f"{why}nobody else wrote anything")
     if outcome is Outcome.SERVICE_GONE and "somebody removes it" not in fates:
         case.complain(f"{why}nobody removed it")
     if outcome is Outcome.ABORTED and "abort" not in world.ask:
