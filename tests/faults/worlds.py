@@ -217,6 +217,9 @@ def finished(case: Case, report: Report | None) -> Report | None:
     if report is None or report.outcome is Outcome.DETACHED or report.trouble:
         return case.finish()
     case.heal()
+    if any("its record was not closed" in note for note in report.notes):
+        # As it says: attach() does that.
+        return case.finish()
     return report
 
 
