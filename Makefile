@@ -71,6 +71,12 @@ conformance: $(READY) ## Hold the simulated swarm to a real one, in all scenario
 	@$(BIN)/python -m integration.lab.run --everything --engines "$(or $(ENGINES),26)" \
 		integration/test_conformance.py --whole $(if $(RECORD),--record) $(ARGS)
 
+.PHONY: soak
+soak: $(READY) ## A million random rollouts and as many spoilt answers (hours); goes on where it was.
+	@$(BIN)/python -m tests.faults.table
+	@$(BIN)/python -m tests.faults.mutants
+	@$(BIN)/python -m tests.faults.soak $(ARGS)
+
 .PHONY: demo
 demo: $(READY) ## Show a rolling update and a rollback on a real swarm (simulated without an engine).
 	@$(BIN)/python -m integration.demo

@@ -15,6 +15,7 @@ from swarmroll.core.looking import (
     remember,
     slots_in_flight,
     soon,
+    stuck,
     tasks_due,
     waited_for_in_vain,
     watchful,
@@ -25,7 +26,7 @@ from swarmroll.core.snapshot import BUSY, Depth, UpdateState
 from swarmroll.core.standing import hold_engine
 from swarmroll.core.state import Ask, Purpose
 from swarmroll.core.steps import next_step
-from swarmroll.core.trouble import engine_paused, failures_exceeded, go_on, overdue
+from swarmroll.core.trouble import engine_paused, fail, failures_exceeded, go_on, overdue
 from swarmroll.core.turn import Turn
 from swarmroll.core.units import duration_text
 from swarmroll.core.waves import account, moved_slots, prove_wave
@@ -206,14 +207,31 @@ def holding(turn: Turn) -> Decision:
         account(turn)
         proof = prove_wave(turn)
         if not proof.whole:
-            return turn.look(full(turn), soon(turn, proof))
+            return _held_up(turn, soon(turn, proof))
     elif slots_in_flight(turn):
-        return turn.look(full(turn), LOOK_EVERY)
+        return _held_up(turn, LOOK_EVERY)
+    turn.set(waiting_since=None)
     if promoted:
         return next_step(turn, Trigger.PROMOTED, "promoted")
     gates = ", and every gate passed" if turn.state.plan.gates else ""
     held = f"held for {duration_text(step.hold or 0.0)}{gates}"
     return next_step(turn, Trigger.HOLD_OVER, held)
+
+
+def _held_up(turn: Turn, within: float) -> Decision:
+    """The hold is over, and the slots are not as they should be: for so long, and no longer."""
+    state = turn.state
+    since = turn.now if state.waiting_since is None else state.waiting_since
+    if turn.now - since <= state.plan.deadline:
+        turn.set(waiting_since=since)
+        return turn.look(full(turn), within)
+    turn.set(waiting_since=None)
+    late = duration_text(state.plan.deadline)
+    return fail(
+        turn,
+        Trigger.DEADLINE_EXCEEDED,
+        f"the hold is over, and not every slot of the wave was well within {late}: {stuck(turn)}",
+    )
 
 
 def _watch_hold(turn: Turn) -> Decision:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from swarmroll.core.checks import YEARS
+from swarmroll.core.checks import YEARS, held
 from swarmroll.core.commands import Decision
 from swarmroll.core.looking import (
     LOOK_EVERY,
@@ -32,19 +32,30 @@ def hold_engine(turn: Turn) -> Decision:
     """
     if turn.snapshot.depth < full(turn):
         return turn.look(full(turn), tasks_due(turn, LOOK_EVERY))
-    if slots_in_flight(turn):
-        return turn.look(full(turn), LOOK_EVERY)
     state = turn.state
+    moving = slots_in_flight(turn)
+    if moving and held(turn.service):
+        return _stand_still(turn, "the engine is held")
+    if moving and turn.now - max(state.progress_at, state.since) > state.plan.deadline:
+        # It may never end, and what is asked for is to stop.
+        return _stand_still(turn, f"slot {moving[0]} is half way, and the engine is not held")
+    if moving:
+        return turn.look(full(turn), LOOK_EVERY)
     config = attrs.evolve(
         state.goal.effective_update_config, parallelism=1, delay=YEARS, failure_action="pause"
     )
     if turn.service.spec.update_config == config:
-        return turn.move(
-            state.standing_still or Trigger.PAUSE_ASKED,
-            f"{state.standing_still_for}; the engine is held",
-            standing_still=None,
-        )
+        return _stand_still(turn, "the engine is held")
     return turn.write(Purpose.STAND_STILL, turn.service.spec.with_update_config(config))
+
+
+def _stand_still(turn: Turn, how: str) -> Decision:
+    state = turn.state
+    return turn.move(
+        state.standing_still or Trigger.PAUSE_ASKED,
+        f"{state.standing_still_for}; {how}",
+        standing_still=None,
+    )
 
 
 def paused(turn: Turn) -> Decision:
@@ -56,22 +67,22 @@ def paused(turn: Turn) -> Decision:
         return turn.look(full(turn))
     stuck = half_way(turn)
     if stuck:
-        since = turn.now if state.resuming_since is None else state.resuming_since
-        turn.set(resuming_since=since)
+        since = turn.now if state.waiting_since is None else state.waiting_since
+        turn.set(waiting_since=since)
         if turn.now - since <= state.plan.deadline:
             return turn.look(full(turn), LOOK_EVERY)
         turn.note(
             f"cannot resume: the new task of slot {stuck[0]} does not run, and going on would"
             " stop the old one, which does; roll back instead"
         )
-        turn.set(asked=None, resuming_since=None)
+        turn.set(asked=None, waiting_since=None)
         return turn.look(Depth.SERVICE, LOOK_EVERY)
     turn.set(
         forgiven=len(state.failures),
         progress=0,
         progress_at=turn.now,
         standing_still=None,
-        resuming_since=None,
+        waiting_since=None,
         gates={},
         # The engine's new updater watches only what is left to do.
         resumed=True,

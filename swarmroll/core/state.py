@@ -107,7 +107,8 @@ class State:
         engine_failed_at: When a failure was seen that the engine should act on first.
         standing_still: What sends the rollout to ``paused`` as soon as the engine can be held;
             None when nothing does. ``standing_still_for`` is the reason.
-        resuming_since: When a person's wish to resume was first looked at; None without one.
+        waiting_since: When what is to lead on (a person's wish to resume, a hold that is over)
+            first had to wait; None where nothing does.
         aborting: Whether going back was asked for by a person.
         engine_rolled_back: Whether the engine began the rollback by itself.
         engine_done: Whether the engine said ``completed`` to our last write.
@@ -158,7 +159,7 @@ class State:
     engine_failed_at: float | None = None
     standing_still: Trigger | None = None
     standing_still_for: str = ""
-    resuming_since: float | None = None
+    waiting_since: float | None = None
     aborting: bool = False
     engine_rolled_back: bool = False
     engine_done: bool = False
@@ -356,7 +357,7 @@ _PASSING: Mapping[str, Any] = MappingProxyType(
         "progress": 0,
         "progress_at": 0.0,
         "engine_failed_at": None,
-        "resuming_since": None,
+        "waiting_since": None,
         "engine_done": False,
         "witness_lost": False,
         "proofs": (),

@@ -174,7 +174,7 @@ def judge_spec(turn: Turn) -> Decision | None:
         return _follow_engine(turn)
     change = state.expected.diff(service.spec)
     adopting = state.plan.on_foreign == ADOPT and not _rolled_back_by_person(turn)
-    if adopting and all(_adoptable(c.path) for c in change):
+    if adopting and all(_adoptable(c.path) or _mere_zero(c) for c in change):
         _adopt(turn, change)
         return None
     return turn.move(Trigger.FOREIGN_WRITE, _superseded(turn, change))
@@ -208,7 +208,9 @@ def _adopt(turn: Turn, change: Diff) -> None:
     """Let somebody else's scaling or labelling be; it cleared the engine's update status."""
     state, service = turn.state, turn.service
     assert state.expected is not None
-    told = tuple(str(c) for c in change) or (f"the service label {ROLLOUT_LABEL}",)
+    told = tuple(str(c) for c in change if _adoptable(c.path)) or (
+        f"the service label {ROLLOUT_LABEL}",
+    )
     scaled = state.expected.replicas != service.spec.replicas
     old, new = dict(state.expected.labels), dict(service.spec.labels)
     keys = old.keys() | new.keys()
@@ -238,7 +240,8 @@ def _rolled_back_by_engine(turn: Turn) -> bool:
     return (
         service.previous_spec is None
         and status is not None
-        and status.state in ROLLING_BACK
+        # Told to update once more while it put the old tasks back, it ends as completed.
+        and status.state in (*ROLLING_BACK, UpdateState.COMPLETED)
         and state.fallback is not None
         and service.spec == state.fallback
     )

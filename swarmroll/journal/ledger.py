@@ -198,6 +198,7 @@ class _Taking:
         until = self._clock.monotonic() + wait
         kept = self._ledger._read_lately(self._service_id)  # noqa: SLF001 - of the same house
         seen, since, moves = None, self._clock.monotonic(), -1
+        sure = False
         while True:
             holder = None if kept is None else kept.shelf.holder
             if kept is None or holder is None:
@@ -214,9 +215,14 @@ class _Taking:
                         return lease
                 # A lease that was renewed under our eyes is alive, whatever the clocks say.
                 dead = moves == 0 and self._clock.wall() > holder.expires
-                if (now >= until and not dead) or (give_up is not None and give_up()):
+                over = now >= until and not dead
+                if (over and sure) or (give_up is not None and give_up()):
                     raise held(self._name, holder)
-                self._clock.sleep(POLL if dead else max(0.01, min(POLL, until - now)))
+                if over:
+                    # A manager that lags behind may tell of one who has let go: ask twice.
+                    sure = True
+                else:
+                    self._clock.sleep(POLL if dead else max(0.01, min(POLL, until - now)))
             kept = self._ledger.read(self._service_id)
 
     def _try(self, kept: Kept | None, taken_from: str) -> LedgerLease | None:
@@ -385,6 +391,9 @@ class LedgerLease:
             if kept is None:
                 told = "its record was removed by somebody, and was written again from memory"
             elif not kept.shelf.written_by(mine.token):
+                if kept.shelf.turns < self._shelf.turns:
+                    # A manager that lags behind: it does not know of our lease yet.
+                    continue
                 raise self._lost(kept.shelf.holder)
             try:
                 self._ledger.swap(self._service_id, new, None if kept is None else kept.version)

@@ -76,8 +76,9 @@ class ConfigDrawer:
         try:
             self._engine.create_config(_part(name), data, {SERVICE: service_id})
         except Conflict:
-            # Its name says what is in it.
-            return
+            # Its name says what is in it, if it is there indeed.
+            if self._engine.config(_part(name)) is None:
+                raise
 
     def get(self, service_id: str, name: str) -> bytes | None:  # noqa: ARG002 - names are unique
         """See Drawer."""

@@ -18,7 +18,7 @@ from swarmroll.engine.port import Resolved, StoredConfig
 from swarmroll.errors import Conflict, EngineError, EngineUnavailable, ServiceNotFound
 from swarmroll.sim.clock import VirtualClock
 from swarmroll.sim.dirty import up_to_date
-from swarmroll.sim.faults import WRITES
+from swarmroll.sim.faults import SPOILT, WRITES
 from swarmroll.sim.objects import OUT_OF_SEQUENCE, Blob
 from swarmroll.sim.services import SimService, read
 from swarmroll.sim.specs import StoredSpec
@@ -37,13 +37,22 @@ _WORDS = {
     "503": "service unavailable",
     "truncated": "its answer was cut off",
     "malformed": "its answer is no JSON",
+    "wrong-type": "its answer is not what was asked for",
+    "duplicated": "its answer goes on after its end",
+    "drip": "no answer within {timeout:g} s",
+}
+_REFUSED = {
+    "404": (404, "rpc error: code = NotFound desc = not found"),
+    "409": (409, "rpc error: code = FailedPrecondition desc = something is in the way"),
 }
 NO_LEADER = (
     "rpc error: code = Unknown desc = The swarm does not have a leader. It's possible that too few "
     "managers are online. Make sure more than half of the managers are online."
 )
 NOT_FOUND, CONFLICT = 404, 409
+_OF_A_SERVICE = frozenset({"ServiceInspect", "ServiceUpdate", "TaskList"})
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
+_SECOND_LOOK_AFTER = 0.2
 
 
 class SimClock:
@@ -121,6 +130,7 @@ class SimEngine:
         self._watches: list[SimWatch] = []
         self._stream_since: float | None = None
         self._last: dict[Hashable, object] = {}
+        self._seen: set[str] = set()
 
     @property
     def host(self) -> str:
@@ -146,6 +156,18 @@ class SimEngine:
 
     def service(self, ref: str) -> Service:
         """See ``swarmroll.engine.port.Engine.service``."""
+        try:
+            found = self._service(ref)
+        except ServiceNotFound:
+            if ref not in self._seen:
+                raise
+            # One that was there a moment ago is gone only when it is gone twice.
+            self._clock.sleep(_SECOND_LOOK_AFTER)
+            found = self._service(ref)
+        self._seen |= {ref, found.id}
+        return found
+
+    def _service(self, ref: str) -> Service:
         return self._ask("ServiceInspect", ref, lambda: self.sim.control.find(ref).seen())
 
     def look(self, service_id: str, depth: Depth, *, after: Snapshot | None = None) -> Snapshot:
@@ -180,7 +202,17 @@ class SimEngine:
 
     def tasks(self, service_id: str) -> tuple[Task, ...]:
         """See ``swarmroll.engine.port.Engine.tasks``."""
-        return self._ask("TaskList", service_id, lambda: self._tasks(service_id))
+        return self._listed(service_id, service_id, lambda: self._tasks(service_id))
+
+    def _listed(
+        self, service_id: str, about: str, answer: Callable[[], tuple[Task, ...]]
+    ) -> tuple[Task, ...]:
+        try:
+            return self._ask("TaskList", about, answer)
+        except ServiceNotFound:
+            # Raises the same if it is gone indeed.
+            self.service(service_id)
+            return self._ask("TaskList", about, answer)
 
     def nodes(self) -> tuple[Node, ...]:
         """See ``swarmroll.engine.port.Engine.nodes``."""
@@ -193,7 +225,7 @@ class SimEngine:
         with self.sim.lock:
             fault = self._begin("DistributionInspect")
             if fault is not None:
-                self._pass(timeout if fault == "timeout" else 0.0)
+                self._pass(timeout if fault in ("timeout", "drip") else 0.0)
                 return Resolved(reason=f"the registry of {image} did not answer: {fault}")
             digest = self.sim.images.digest(image)
             if digest is None:
@@ -238,29 +270,24 @@ class SimEngine:
                 last_check()
             fault = self._begin("ServiceUpdate")
             self._need_leader()
-            if fault == "out-of-sequence":
-                raise Conflict(OUT_OF_SEQUENCE, status=500)
+            self._refuse("ServiceUpdate", fault)
             if self.sim.faults.commits(fault):
                 self.sim.control.update(service_id, version, spec.to_engine(), who="swarmroll")
-            if fault is None or fault in ("truncated", "malformed"):
-                # It was done; that the answer cannot be read does not undo it.
-                return ()
-            raise self._failure("ServiceUpdate", fault)
+            self._answer_write("ServiceUpdate", fault)
+            return ()
 
     # Configs
 
     def config(self, ref: str) -> StoredConfig | None:
         """See ``swarmroll.engine.port.Engine.config``."""
-
-        def answer() -> StoredConfig | None:
-            try:
-                return _stored(self.sim.objects.find("config", ref))
-            except EngineError as exc:
-                if exc.status == NOT_FOUND:
-                    return None
-                raise
-
-        return self._ask("ConfigInspect", ref, answer)
+        try:
+            return self._ask(
+                "ConfigInspect", ref, lambda: _stored(self.sim.objects.find("config", ref))
+            )
+        except EngineError as exc:
+            if exc.status == NOT_FOUND:
+                return None
+            raise
 
     def configs(self, label: str, value: str) -> tuple[StoredConfig, ...]:
         """See ``swarmroll.engine.port.Engine.configs``."""
@@ -307,12 +334,31 @@ class SimEngine:
         with self.sim.lock:
             fault = self._begin(operation)
             self._need_leader()
-            if fault == "out-of-sequence":
-                raise Conflict(OUT_OF_SEQUENCE, status=500)
+            self._refuse(operation, fault)
             if self.sim.faults.commits(fault):
                 do()
-            if fault is not None and fault not in ("truncated", "malformed"):
-                raise self._failure(operation, fault)
+            self._answer_write(operation, fault)
+
+    def _refuse(self, operation: str, fault: str | None) -> None:
+        """The engine says no, and has done nothing."""
+        if fault == "out-of-sequence":
+            raise Conflict(OUT_OF_SEQUENCE, status=500)
+        if fault not in _REFUSED:
+            return
+        status, words = _REFUSED[fault]
+        text = f"{self.host}: {operation}: {words}"
+        if status == CONFLICT and operation in WRITES:
+            raise Conflict(text, status=status)
+        if operation in _OF_A_SERVICE:
+            raise ServiceNotFound(text, status=status)
+        raise EngineError(text, status=status)
+
+    def _answer_write(self, operation: str, fault: str | None) -> None:
+        """It was done: that the answer cannot be read does not undo it."""
+        if fault == "drip":
+            self._pass(self._timeout)
+        elif fault is not None and fault not in SPOILT:
+            raise self._failure(operation, fault)
 
     # Watching
 
@@ -366,6 +412,7 @@ class SimEngine:
                 key = (operation, about)
                 try:
                     self._need_leader()
+                    self._refuse(operation, fault)
                     if fault == "stale-read" and key in self._last:
                         return self._last[key]  # type: ignore[return-value]
                     if fault is None or fault == "stale-read":
@@ -405,7 +452,7 @@ class SimEngine:
             raise EngineUnavailable(f"{self.host}: {NO_LEADER}", status=500)
 
     def _failure(self, operation: str, fault: str) -> EngineUnavailable:
-        if fault.startswith("timeout"):
+        if fault.startswith("timeout") or fault == "drip":
             self._pass(self._timeout)
         words = _WORDS[fault].format(timeout=self._timeout)
         status = int(fault) if fault.isdigit() else None
@@ -431,7 +478,7 @@ class SimEngine:
                 if up_to_date(service, task)
             )
 
-        return self._ask("TaskList", f"{service_id} _up-to-date", answer)
+        return self._listed(service_id, f"{service_id} _up-to-date", answer)
 
 
 def _stored(blob: Blob) -> StoredConfig:

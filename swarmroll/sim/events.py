@@ -78,6 +78,10 @@ class Events:
     def deliver(self, event: Event) -> None:
         """An event reaches the daemon: it is kept, and sent to whoever listens."""
         self.kept.append(event)
+        self.send(event)
+
+    def send(self, event: Event) -> None:
+        """An event is sent to whoever listens."""
         for listener in tuple(self.listeners):
             listener(event)
 

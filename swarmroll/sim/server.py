@@ -52,6 +52,8 @@ _LONGEST_SOCKET = 100
 _FAULTS = {
     "500": (500, "rpc error: code = DeadlineExceeded desc = context deadline exceeded"),
     "503": (503, "service unavailable"),
+    "404": (404, "rpc error: code = NotFound desc = not found"),
+    "409": (409, "rpc error: code = FailedPrecondition desc = something is in the way"),
     "out-of-sequence": (500, OUT_OF_SEQUENCE),
 }
 
@@ -483,6 +485,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         body = answer.body
         if fault == "malformed":
             body = body[: len(body) // 2].rstrip(b"\n") + b"\x00}"
+        elif fault == "wrong-type":
+            body = b'{"answer": 42}\n' if body.startswith(b"[") else b"[42]\n"
+        elif fault == "duplicated":
+            body += body
         headers = dict(answer.headers)
         if answer.status != HTTPStatus.NO_CONTENT:
             headers["Content-Type"] = answer.kind
@@ -494,7 +500,23 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(body[: len(body) // 2])
             self.wfile.flush()
             raise _Stop(reset=True)
+        if fault == "drip":
+            self._drip(body)
         self.wfile.write(body)
+
+    def _drip(self, body: bytes) -> None:
+        """
+        Send it byte by byte, and never the last one.
+
+        Raises:
+            _Stop: The client has hung up.
+        """
+        for number in range(len(body) - 1):
+            self.wfile.write(body[number : number + 1])
+            self.wfile.flush()
+            if self.server.door.closed or self._hung_up(_GLANCE):
+                break
+        raise _Stop(reset=False)
 
     def _stop(self, *, reset: bool) -> None:
         """End the connection: by a reset, or when the client has had enough of waiting."""

@@ -208,7 +208,8 @@ class SimSwarm:
         self.stream_broken = False
         self.unbroken_since = 0.0
         self.slowness = 0.0
-        self._late = 0.0
+        self._late = self._again = self._spread = 0.0
+        self._disorder = random.Random(seed)
         self._engines: list[SimEngine] = []
         self._conditions: list[tuple[Callable[[], bool], Callable[[], object]]] = []
         self.pump: Pump | None = None
@@ -544,6 +545,37 @@ class SimSwarm:
         with self.moment():
             self._late = seconds
 
+    def events_doubled(self, seconds: float = 0.5) -> None:
+        """
+        From now on every event comes a second time, so much later; 0 ends it.
+
+        Raises:
+            ValueError: A negative time.
+        """
+        _check_time("events_doubled: seconds", seconds)
+        with self.moment():
+            self._again = seconds
+
+    def events_shuffled(self, seconds: float) -> None:
+        """
+        From now on each event arrives up to so much later, and so in another order; 0 ends it.
+
+        Raises:
+            ValueError: A negative time.
+        """
+        _check_time("events_shuffled: seconds", seconds)
+        with self.moment():
+            self._spread = seconds
+
+    def replay_events(self) -> None:
+        """Every event that is still kept (256) is sent once more, old as it is."""
+        with self.moment():
+            self.store.note("fault", "SystemEvents", "replayed")
+            for event in tuple(self.store.events.kept):
+                self.store.events.send(event)
+                for engine in self._engines:
+                    engine.hint(event.subject, everybody=event.kind == "node")
+
     def break_events(self, seconds: float = 1.0) -> None:
         """
         The event stream breaks, and is there again after a while.
@@ -768,11 +800,7 @@ class SimSwarm:
             self.unbroken_since = self.now
         everybody = action in ("node", "leader")
         for engine in self._engines:
-            if self._late:
-                late = partial(engine.hint, service_id, everybody=everybody)
-                self.clock.later(self._late, late)
-            else:
-                engine.hint(service_id, everybody=everybody)
+            self._deliver(partial(engine.hint, service_id, everybody=everybody))
 
     def _publish(self, event: Event) -> None:
         if not self.events_flow:
@@ -781,10 +809,17 @@ class SimSwarm:
         if followed and self.faults.take("SystemEvents") is not None:
             self.break_events()
             return
-        if self._late:
-            self.clock.later(self._late, self.store.events.deliver, event)
+        self._deliver(partial(self.store.events.deliver, event))
+
+    def _deliver(self, tell: Callable[[], None]) -> None:
+        """Now, or as late, as often and in such disorder as was said."""
+        late = self._late + (self._disorder.uniform(0, self._spread) if self._spread else 0.0)
+        if late:
+            self.clock.later(late, tell)
         else:
-            self.store.events.deliver(event)
+            tell()
+        if self._again:
+            self.clock.later(late + self._again, tell)
 
     @property
     def server(self) -> Server:

@@ -69,6 +69,8 @@ def test_an_answer_does_not_come(web: SimSwarm, http: Http, kind: str, done: boo
     [
         ("500", 500, "context deadline exceeded"),
         ("503", 503, "service unavailable"),
+        ("404", 404, "not found"),
+        ("409", 409, "in the way"),
         ("out-of-sequence", 500, "update out of sequence"),
     ],
 )
@@ -96,6 +98,45 @@ def test_an_answer_is_no_json(web: SimSwarm, http: Http) -> None:
     assert got.status == 200
     with pytest.raises(json.JSONDecodeError):
         _ = got.json
+
+
+def test_an_answer_is_of_another_shape(web: SimSwarm, http: Http) -> None:
+    """An object where a list was asked for, and the other way round."""
+    web.fail_next("TaskList", "wrong-type")
+    assert isinstance(http.get("/tasks"), dict)
+    web.fail_next("ServiceInspect", "wrong-type")
+    assert isinstance(http.get("/services/web"), list)
+
+
+def test_an_answer_comes_twice_over(web: SimSwarm, http: Http) -> None:
+    """In one body, whose length is right."""
+    web.fail_next("TaskList", "duplicated")
+    got = http.ask("GET", "/tasks")
+    with pytest.raises(json.JSONDecodeError):
+        _ = got.json
+    assert got.status == 200
+
+
+def test_an_answer_drips(web: SimSwarm, http: Http) -> None:
+    """Byte by byte: each comes in time, the last one never."""
+    web.fail_next("ServiceUpdate", "drip")
+    connection = http.open()
+    try:
+        connection.request("GET", "/services/web")
+        found = json.loads(connection.getresponse().read())
+        spec = {**found["Spec"], "Mode": {"Replicated": {"Replicas": 3}}}
+        path = f"/services/web/update?version={found['Version']['Index']}"
+        headers = {"Content-Type": "application/json"}
+        connection.request("POST", path, body=json.dumps(spec), headers=headers)
+        answer = connection.getresponse()
+        assert answer.status == 200
+        length = int(answer.headers["Content-Length"])
+        begun = time.monotonic()
+        assert len(answer.read(2)) == 2 < length
+        assert time.monotonic() - begun >= 0.1
+        assert replicas(web) == 3
+    finally:
+        connection.close()
 
 
 def test_a_spoilt_answer_to_a_write_does_not_undo_it(web: SimSwarm, http: Http) -> None:

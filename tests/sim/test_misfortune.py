@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from swarmroll.core.snapshot import Depth
-from swarmroll.errors import EngineUnavailable
+from swarmroll.errors import Conflict, EngineUnavailable
 from swarmroll.sim import SimEngine, SimSwarm
 
 
@@ -40,7 +40,7 @@ def test_an_engine_that_is_too_slow_is_given_up(sim: SimSwarm, engine: SimEngine
     assert sim.service("web").spec.image == "app:2"
 
 
-@pytest.mark.parametrize("kind", ["truncated", "malformed"])
+@pytest.mark.parametrize("kind", ["truncated", "malformed", "wrong-type", "duplicated", "drip"])
 def test_a_spoilt_answer_is_asked_for_again(sim: SimSwarm, engine: SimEngine, kind: str) -> None:
     """And to a write it changes nothing: it was done."""
     sim.fail_next("ServiceInspect", kind, times=2)
@@ -114,3 +114,69 @@ def test_ports_that_are_not_named_are_given(sim: SimSwarm) -> None:
     given = [[port["PublishedPort"] for port in doc["Endpoint"]["Ports"]] for doc in raw]
     assert given == [[30000, 30001], [30002, 30003]]
     assert "PublishedPort" not in raw[0]["Spec"]["EndpointSpec"]["Ports"][0]
+
+
+@pytest.mark.parametrize("operation", ["ServiceInspect", "TaskList"])
+def test_a_service_is_gone_only_when_it_is_gone_twice(
+    sim: SimSwarm, engine: SimEngine, operation: str
+) -> None:
+    """A manager that has just joined may not know it yet."""
+    service = engine.service("web")
+    sim.fail_next(operation, 404)
+    assert engine.look(service.id, Depth.FULL).service == service
+    sim.fail_next("ServiceInspect", 404, times=2)
+    assert engine.look(service.id, Depth.FULL).service is None
+
+
+def test_something_that_is_in_the_way_is_a_conflict(sim: SimSwarm, engine: SimEngine) -> None:
+    """Nothing was written."""
+    service = engine.service("web")
+    sim.fail_next("ServiceUpdate", 409)
+    with pytest.raises(Conflict):
+        engine.update(service.id, service.version, service.spec.with_image("app:2"))
+    assert sim.service("web").spec.image == "app:1"
+
+
+def test_requests_are_counted(sim: SimSwarm, engine: SimEngine) -> None:
+    """By the Engine API's name of them, those that fail as well."""
+    sim.fail_next("ServiceInspect", 503)
+    engine.service("web")
+    assert sim.faults.asked == {"ServiceInspect": 2}
+
+
+def test_events_come_twice(sim: SimSwarm, engine: SimEngine) -> None:
+    """The second time later."""
+    watch = engine.watch(engine.service("web").id)
+    sim.events_doubled(4.0)
+    sim.update_service("web", lambda spec: spec.with_label("a", "b"))
+    begun = sim.now
+    assert watch.wait(10.0)
+    assert watch.wait(10.0)
+    assert sim.now - begun == pytest.approx(4.0, abs=0.1)
+    assert not watch.wait(10.0)
+
+
+def test_events_come_in_another_order(sim: SimSwarm) -> None:
+    """And none is lost."""
+    engine = sim.engine()
+    for name in ("a", "b", "c", "d"):
+        sim.create_service(name, image="app:1")
+    watches = {name: engine.watch(engine.service(name).id) for name in ("a", "b", "c", "d")}
+    sim.events_shuffled(20.0)
+    for name in watches:
+        sim.update_service(name, lambda spec: spec.with_label("x", "y"))
+    heard = []
+    for _ in range(2000):
+        heard += [name for name, watch in watches.items() if watch.wait(0.0)]
+        sim.run(0.01)
+    assert sorted(heard) == list(watches)
+    assert heard != list(watches)
+
+
+def test_old_events_come_again(sim: SimSwarm, engine: SimEngine) -> None:
+    """Of what has long been over."""
+    sim.run(100)
+    watch = engine.watch(engine.service("web").id)
+    assert not watch.wait(0.0)
+    sim.replay_events()
+    assert watch.wait(0.0)
