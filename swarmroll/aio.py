@@ -33,7 +33,7 @@ from swarmroll.brake import Brake, OnCancel
 from swarmroll.core.events import Event, Finished
 from swarmroll.core.gate import Gate, GateContext, Verdict
 from swarmroll.core.phases import Phase
-from swarmroll.core.plan import ADOPT, ROLLBACK, Plan
+from swarmroll.core.plan import ADOPT, FAIL, ROLLBACK, Plan
 from swarmroll.core.redact import shown
 from swarmroll.core.report import Report
 from swarmroll.core.snapshot import Node, Service
@@ -306,6 +306,7 @@ class Swarm:
         on_failure: str = ROLLBACK,
         deadline: Duration | None = None,
         on_foreign: str = ADOPT,
+        on_bad_node: str = FAIL,
         allow: Iterable[str] = (),
         reason: str = "",
     ) -> Plan:
@@ -320,6 +321,7 @@ class Swarm:
             on_failure=on_failure,
             deadline=deadline,
             on_foreign=on_foreign,
+            on_bad_node=on_bad_node,
             allow=allow,
             reason=reason,
         )
@@ -337,6 +339,7 @@ class Swarm:
         on_failure: str = ROLLBACK,
         deadline: Duration | None = None,
         on_foreign: str = ADOPT,
+        on_bad_node: str = FAIL,
         allow: Iterable[str] = (),
         reason: str = "",
         wait_for_lease: Duration = 0.0,
@@ -366,6 +369,7 @@ class Swarm:
                 on_failure=on_failure,
                 deadline=deadline,
                 on_foreign=on_foreign,
+                on_bad_node=on_bad_node,
                 allow=allow,
                 reason=reason,
                 wait_for_lease=wait_for_lease,
@@ -503,6 +507,7 @@ def connect(
     client: Any = None,
     tls: TLS | bool | None = None,
     journal: Journal | None = None,
+    lease: Duration | None = None,
     observers: Iterable[Observer] = (),
     timeout: float | tuple[float, float] | None = None,
     heartbeat: Duration = 5.0,
@@ -527,6 +532,7 @@ def connect(
             client=client,
             tls=tls,
             journal=journal,
+            lease=lease,
             observers=observers,
             timeout=timeout,
             heartbeat=heartbeat,

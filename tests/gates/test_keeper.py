@@ -91,11 +91,11 @@ ANSWERS: dict[str, tuple[Callable[[GateContext], Any], Verdict]] = {
     ),
     "a verdict that is none": (
         lambda _: Verdict("yes"),  # type: ignore[arg-type]
-        Verdict.failed("returned a Verdict without an Answer, or whose reason is no text"),
+        Verdict.failed("returned a Verdict whose answer or reason is none"),
     ),
     "a reason that is none": (
         lambda _: Verdict.failed(5),  # type: ignore[arg-type]
-        Verdict.failed("returned a Verdict without an Answer, or whose reason is no text"),
+        Verdict.failed("returned a Verdict whose answer or reason is none"),
     ),
     "a long reason": (
         lambda _: Verdict.failed("x" * 10_000_000),
