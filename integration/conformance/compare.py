@@ -106,7 +106,7 @@ def differences(
             # Some are there so shortly that not every look shows them.
             found += _texts(fact, ours)
         elif name == "in flight" and name not in scenario.varies:
-            # Whether one task that starts alone takes long enough to be seen is a matter of moments.
+            # Whether one that starts alone takes long enough to be seen is a matter of moments.
             found += [Difference(name, fact, o) for o in ours if max(o, 1) != max(fact, 1)][:1]
         elif name not in scenario.varies:
             found += [Difference(name, fact, other) for other in ours if other != fact][:1]
