@@ -133,9 +133,8 @@ class Rollout:
                 while self._rollout.running:
                     await self._over()
         except TimeoutError:
-            if self._rollout.running:
-                # Says so in the words of the sync one.
-                return self._rollout.wait(0)
+            # The sync one says so, if it is so, in its own words.
+            pass
         except asyncio.CancelledError as exc:
             if how is not None:
                 await self._stopped(how, exc)

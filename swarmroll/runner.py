@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, wait
+from contextlib import suppress
 from typing import Any, assert_never
 
 import attrs
@@ -216,7 +217,13 @@ class Runner:
             lease = self._take_lease()
         except _LetGo:
             return self._never_begun()
-        trouble = self._drive_on(lease, first)
+        try:
+            trouble = self._drive_on(lease, first)
+        except (Exception, KeyboardInterrupt, SystemExit):
+            # Ctrl-C, or a defect: what is on record stays so, for whoever attaches, at once.
+            with suppress(EngineError, JournalError, LeaseHeld):
+                lease.release()
+            raise
         if trouble is not None:
             trouble.args = (self._fit(str(trouble)),)
         report = self._close(lease, trouble)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from swarmroll import Detached, LeaseHeld, PlanError, Rolling, Rollout
@@ -129,16 +131,25 @@ def test_an_engine_that_is_away_is_not_waited_for(
     assert ("its record was not closed" in " ".join(report.notes)) == (operation == "ConfigUpdate")
 
 
-def test_somebody_elses_lease_is_not_waited_for(web: Story) -> None:
+def test_somebody_elses_lease_is_not_waited_for(sim: SimSwarm, web: Story) -> None:
     """Nothing has begun, so nothing is on record."""
     web.service(3)
     told: list[Event] = []
+    handle: list[Rollout] = []
+    here = threading.Event()
+
+    def let_go() -> None:
+        assert here.wait(30)
+        handle[0].detach(wait=False)
+
     with web.starting(strategy=Waves()) as first:
-        second = web.connect().start(
-            web.swarm.plan("web", image="app:2"), wait_for_lease="1h", observers=[told.append]
-        )
-        second.detach(wait=False)
-    report = second.wait(30, check=False)
+        plan = web.swarm.plan("web", image="app:2")
+        # The second's waiting is what moves time: long before the first's lease would be over.
+        sim.after(5, let_go)
+        second = web.connect().start(plan, wait_for_lease="1h", observers=[told.append])
+        handle.append(second)
+        here.set()
+        report = second.wait(30, check=False)
     assert report.outcome == "detached"
     assert report.transitions == ()
     assert "asked to let go" in report.headline
@@ -178,3 +189,22 @@ def test_without_a_brake_a_held_lease_is_told(web: Story) -> None:
     with web.starting(strategy=Waves()) as rollout, pytest.raises(LeaseHeld):
         web.swarm.attach("web")
     rollout.detach()
+
+
+class Interrupts:
+    """An observer in whose turn somebody presses Ctrl-C, once the release has begun."""
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Moved) and event.transition.target == "updating":
+            raise KeyboardInterrupt
+
+
+def test_ctrl_c_gives_the_lease_back(sim: SimSwarm, web: Story) -> None:
+    """Whoever attaches next need not wait until it is over."""
+    web.service(3)
+    with pytest.raises(KeyboardInterrupt):
+        web.swarm.update("web", image="app:2", observers=[Interrupts()])
+    begun = sim.now
+    assert web.connect().attach("web").wait(30).outcome == "completed"
+    assert sim.now - begun < 40
+    assert web.running() == ["app:2"] * 3
