@@ -15,6 +15,7 @@ import attrs
 import pytest
 
 import swarmroll
+from integration.conformance.scenarios import UNEVEN
 from integration.lab import Cluster
 from integration.lab.service import create
 from swarmroll import Evidence, Outcome, Phase, Report, RolledBack, Rolling, ServiceSpec, Swarm
@@ -54,26 +55,6 @@ class Ending:
     runs: Counter[str]
 
 
-#: Slot 1 crashes at once; slot 2 takes its time to become healthy.
-_UNEVEN = {
-    "Env": ["SLOT={{.Task.Slot}}"],
-    "Command": [
-        "sh",
-        "-c",
-        """
-        [ "$VERSION$SLOT" = 21 ] && exit 3
-        [ "$VERSION" = 2 ] && export START_DELAY=4
-        exec serve
-        """,
-    ],
-    "Healthcheck": {
-        "Test": ["CMD", "healthy"],
-        "Interval": _SECOND // 2,
-        "Retries": 2,
-        "StartPeriod": 60 * _SECOND,
-    },
-}
-
 STORIES = {
     "crash": Story(after="web:crash", env={"DATABASE": "db-7"}),
     "sick": Story(before="checked:1", after="checked:sick"),
@@ -85,7 +66,7 @@ STORIES = {
     "late": Story(after="web:crash-late", strategy=Rolling(), fields={"replicas": 4}),
     # Every slot crashes after the engine has called the update completed.
     "very-late": Story(after="web:crash-late", strategy=Rolling(parallelism=2, bake=8)),
-    "masked": Story(after="web:2", fields={"container": _UNEVEN}),
+    "masked": Story(after="web:2", fields={"container": UNEVEN}),
 }
 
 

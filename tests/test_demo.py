@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +15,7 @@ import pytest
 from swarmroll import EngineUnavailable, Outcome
 from swarmroll.demo import BAD, GOOD, SERVICE, DemoError, SimStage, exit_code, show
 from swarmroll.sim import SimSwarm
+from tests.processes import running
 
 ROOT = Path(__file__).parent.parent
 
@@ -153,23 +150,6 @@ def test_the_exit_code_tells_that_it_was_not_shown(
 
 
 # As a user runs it
-
-
-@contextmanager
-def running(*command: str, **environ: str) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", *command],
-        cwd=ROOT,
-        env={**os.environ, **environ},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        try:
-            yield process
-        finally:
-            process.kill()
 
 
 def test_from_a_shell() -> None:

@@ -37,7 +37,7 @@ _HOST_PORT = {
 }
 
 #: Slot 1 of the new release crashes at once; the others take their time to become healthy.
-_UNEVEN = {
+UNEVEN = {
     "Env": ["SLOT={{.Task.Slot}}"],
     "Command": [
         "sh",
@@ -346,7 +346,7 @@ _BAD = (
         name="masked-failure",
         tells="a crash is overlooked while another task takes longer than the monitor to start",
         spec=service(
-            replicas=2, container=_UNEVEN, update=pace(parallelism=0, on_failure="rollback")
+            replicas=2, container=UNEVEN, update=pace(parallelism=0, on_failure="rollback")
         ),
         steps=(at_first(Update(image="web:2")),),
         told=(

@@ -6,36 +6,22 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import docker
 import pytest
 
+from tests.processes import running
+
 ROOT = Path(__file__).parents[2]
-
-
-@contextmanager
-def running(*words: str) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "swarmroll", "sim", *words],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        try:
-            yield process
-        finally:
-            process.kill()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_serves_until_it_is_told_to_stop(number: signal.Signals) -> None:
     """It prints what to export, and leaves nothing behind."""
-    with running("--nodes", "2", "--speed", "50", "--image", "app:1,starts_in=0.1") as process:
+    with running(
+        "swarmroll", "sim", "--nodes", "2", "--speed", "50", "--image", "app:1,starts_in=0.1"
+    ) as process:
         assert process.stdout is not None
         line = process.stdout.readline().strip()
         assert line.startswith("export DOCKER_HOST=unix://")
@@ -53,7 +39,7 @@ def test_addresses_as_json_and_images_as_told(tmp_path: Path) -> None:
     """For scripts."""
     words = ("--json", "--socket", str(tmp_path / "s"), "--only-these", "--api-version", "1.44")
     image = "app:1,crashes_after=2,healthcheck=yes,unhealthy_after=none,logs=a\\nb"
-    with running(*words, "--image", image) as process:
+    with running("swarmroll", "sim", *words, "--image", image) as process:
         assert process.stdout is not None
         found = json.loads(process.stdout.readline())
         assert found["docker_host"] == f"unix://{tmp_path}/s"
@@ -79,7 +65,7 @@ def test_addresses_as_json_and_images_as_told(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_is_refused(words: tuple[str, ...], message: str) -> None:
     """Exit code 2, naming it."""
-    with running(*words) as process:
+    with running("swarmroll", "sim", *words) as process:
         assert process.stderr is not None
         assert process.wait(20) == 2
         assert message in " ".join(process.stderr.read().split())
